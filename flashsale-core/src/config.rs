@@ -1,0 +1,109 @@
+//! Settings of the engine: each has a default, a reason and a bound. Ports have no defaults.
+
+use std::time::Duration;
+
+use crate::order::Policy;
+
+/// Whether a ledger that forgets at a crash may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum VolatileLedger {
+    /// Wiring is refused.
+    #[default]
+    Refused,
+    /// Asked for by name: tests, simulations, a first look.
+    Allowed,
+}
+
+/// A setting is out of its bounds, or the wiring is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not within the bounds.
+    #[error("{name} is {value}, it must be from {least} to {most}")]
+    Bound {
+        /// Which setting.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The smallest value.
+        least: u64,
+        /// The largest value.
+        most: u64,
+    },
+    /// A volatile ledger, not asked for by name.
+    #[error(
+        "the ledger forgets at a crash; take a durable one, or ask for it by name: Settings {{ volatile: VolatileLedger::Allowed, .. }}"
+    )]
+    Volatile,
+}
+
+/// How the engine works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The most requests in one call of [`StockGate::reserve`](crate::stock::StockGate::reserve). 1 to 500, default 256: larger
+    /// batches gain little and delay the first.
+    pub reserve_max: usize,
+    /// The most orders in one accepting transaction. 1 to 500, default 256.
+    pub accept_max: usize,
+    /// The most requests waiting for a place in a batch; more are told to come again. 1 to 1,000,000, default 65,536.
+    pub queue_max: usize,
+    /// How often each sale's gate is brought up to the ledger. Default 50 ms: a unit given back is for sale that much later.
+    pub follow_every: Duration,
+    /// How often the outbox is looked at when nobody said that there is something. Default 100 ms.
+    pub relay_every: Duration,
+    /// How often due orders are looked at. Default 100 ms.
+    pub recover_every: Duration,
+    /// The most events taken from the outbox, or from a source, at once. 1 to 10,000, default 512.
+    pub events_max: usize,
+    /// The most payments asked for at the same time. 1 to 4,096, default 16: providers limit it.
+    pub payment_lanes: usize,
+    /// How often a consumer tries an event before it becomes a dead letter. 1 to 100, default 5.
+    pub consumer_tries: u32,
+    /// The bounds of the saga.
+    pub policy: Policy,
+    /// How long sent events are kept, as the history of their orders. Default: for ever.
+    pub keep_events: Option<Duration>,
+    /// Whether a ledger that forgets at a crash may be used.
+    pub volatile: VolatileLedger,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            reserve_max: 256,
+            accept_max: 256,
+            queue_max: 65_536,
+            follow_every: Duration::from_millis(50),
+            relay_every: Duration::from_millis(100),
+            recover_every: Duration::from_millis(100),
+            events_max: 512,
+            payment_lanes: 16,
+            consumer_tries: 5,
+            policy: Policy::default(),
+            keep_events: None,
+            volatile: VolatileLedger::Refused,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`ConfigError::Bound`] for the first setting that is out of them.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("reserve_max", self.reserve_max as u64, 1, 500),
+            ("accept_max", self.accept_max as u64, 1, 500),
+            ("queue_max", self.queue_max as u64, 1, 1_000_000),
+            ("events_max", self.events_max as u64, 1, 10_000),
+            ("payment_lanes", self.payment_lanes as u64, 1, 4_096),
+            ("consumer_tries", u64::from(self.consumer_tries), 1, 100),
+        ];
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(ConfigError::Bound { name, value, least, most });
+            }
+        }
+        Ok(())
+    }
+}

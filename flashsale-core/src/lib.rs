@@ -1,0 +1,47 @@
+//! First-come-first-served sales: limited drops, tickets, daily coupons.
+//!
+//! The story of one purchase, in the order in which it meets the modules: the [`stock`] gate holds units for seconds, the
+//! ledger accepts the [`order`] for good, a [`coupon`] may be redeemed with it, a [`payment`] is asked for, and every fact is
+//! told as an [`event`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
+//!
+//! Two authorities: **the gate decides fast and may forget, the ledger decides last and is durable.** Three things a buyer can
+//! be told, each stronger than the one before: *held* (soft), *accepted* (durable), *confirmed* (paid).
+
+#![doc(html_no_source)]
+
+// The vocabulary.
+pub mod config;
+pub mod discount;
+pub mod error;
+pub mod id;
+pub mod ports;
+pub mod sale;
+pub mod time;
+pub mod unit;
+
+// The nouns, in the order in which a purchase meets them.
+pub mod stock;
+
+pub mod order;
+
+pub mod coupon;
+
+pub mod payment;
+
+pub mod event;
+
+// The first adapter, and what drives it all.
+pub mod engine;
+pub mod memory;
+
+pub use config::{Settings, VolatileLedger};
+pub use coupon::{Campaign, Coupon};
+//ENG
+pub use error::{BackendError, Error};
+pub use event::{Event, Fact};
+pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, SaleId};
+pub use order::{Order, OrderRefusal, Purchase};
+pub use ports::Ports;
+pub use sale::{Item, Sale};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use unit::{Money, Quantity, won};

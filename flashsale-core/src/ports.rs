@@ -1,0 +1,35 @@
+//! All ports of the full system on one page, in the order in which a purchase meets them.
+
+use std::sync::Arc;
+
+use crate::coupon::CouponLedger;
+use crate::engine::Host;
+use crate::event::{DeadLetters, EventSink, EventSource, Outbox};
+use crate::order::OrderLedger;
+use crate::payment::PaymentGateway;
+use crate::stock::StockGate;
+
+/// What a [`FlashSale`](crate::FlashSale) runs on. It is written as a literal: a new port is a compile error, never silently memory.
+///
+/// Swap one by struct update: `Ports { gate: Arc::new(mine), ..ports }`.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Time, sleep, randomness and spawning.
+    pub host: Arc<dyn Host>,
+    /// Holds units; may forget.
+    pub gate: Arc<dyn StockGate>,
+    /// Allocates units and keeps orders; durable.
+    pub ledger: Arc<dyn OrderLedger>,
+    /// Keeps campaigns and coupons, in the ledger's database.
+    pub coupons: Arc<dyn CouponLedger>,
+    /// Moves money.
+    pub payment: Arc<dyn PaymentGateway>,
+    /// The facts of the ledger's database.
+    pub outbox: Arc<dyn Outbox>,
+    /// Where facts go.
+    pub sink: Arc<dyn EventSink>,
+    /// Where consumers get them from.
+    pub source: Arc<dyn EventSource>,
+    /// What consumers gave up on.
+    pub dead: Arc<dyn DeadLetters>,
+}
