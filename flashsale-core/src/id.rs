@@ -266,6 +266,15 @@ textual!(CouponId);
 pub struct ContentHash(pub u64);
 
 impl ContentHash {
+    /// Stands in the row of a fenced id, which answers whatever is asked for under it.
+    pub const FENCE: Self = Self(0);
+
+    /// Whether a row with this hash answers a request with the hash `asked`: same content, or a fence.
+    #[must_use]
+    pub fn answers(self, asked: Self) -> bool {
+        self == asked || self == Self::FENCE
+    }
+
     /// Hashes fields, each with its length in front, so that `ab, c` is not `a, bc`.
     #[must_use]
     pub fn over<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Self {

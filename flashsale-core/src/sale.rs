@@ -247,6 +247,12 @@ impl Lines {
         Ok(Self(lines.into()))
     }
 
+    /// No line at all: only the row of a fenced id has none.
+    #[must_use]
+    pub fn none() -> Self {
+        Self([].into())
+    }
+
     /// A single line.
     #[must_use]
     pub fn one(item: &ItemId, units: Quantity) -> Self {

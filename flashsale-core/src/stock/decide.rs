@@ -89,7 +89,11 @@ pub fn decide(batch: &[Accept], books: &mut Books) -> Decision {
 /// Answers that leave no row.
 fn stop(accept: &Accept, books: &Books) -> Option<Acceptance> {
     if let Some(order) = books.known.get(&accept.id) {
-        return Some(if order.hash == accept.hash { Acceptance::Already(order.clone()) } else { Acceptance::Conflict });
+        return Some(if order.hash.answers(accept.hash) {
+            Acceptance::Already(order.clone())
+        } else {
+            Acceptance::Conflict
+        });
     }
     if books.door.state != SaleState::Open {
         return Some(Acceptance::NotOpen(books.door.state));

@@ -107,7 +107,8 @@ pub trait StockLedger: Debug + Send + Sync {
 
     /// Seals holds up to `lapsed` and tells the gate with this nonce what changed since `version`.
     ///
-    /// Nothing to tell and `lapsed` already sealed: one read, no lock, `Current`.
+    /// `Current` only if the gate stands at the ledger's version and names no lapsed hold: one read, no lock. A hold that is sealed
+    /// already is told again, for the answer that told it may have been lost.
     async fn follow(
         &self,
         sale: &SaleId,
