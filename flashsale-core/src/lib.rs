@@ -36,7 +36,7 @@ pub mod memory;
 
 pub use config::{Settings, VolatileLedger};
 pub use coupon::{Campaign, Coupon};
-//ENG
+pub use engine::{Coupons, FlashSale, Orders, Stock, Wallet, Workers};
 pub use error::{BackendError, Error};
 pub use event::{Event, Fact};
 pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, SaleId};

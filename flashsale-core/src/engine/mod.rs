@@ -1,5 +1,31 @@
 //! The engine: the only code in this crate that awaits.
+//!
+//! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
+//! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
+//! the gateway, *recover* what is due. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! come from a [`Host`].
 
+mod batch;
+mod coupons;
+mod drive;
+mod flashsale;
+mod follow;
+mod handler;
 mod host;
+mod lane;
+mod load;
+mod orders;
+mod pass;
+mod stock;
+mod street;
+mod wallet;
+mod workers;
 
+pub use coupons::{CampaignView, Claimed, Coupons};
+pub use flashsale::{Events, FlashSale};
 pub use host::{Host, Task, TokioHost};
+pub use lane::{Answer, Placed};
+pub use orders::{Orders, PayRefusal};
+pub use stock::{Drained, Held, Stock};
+pub use wallet::{Wallet, WalletGateway};
+pub use workers::{PassReport, Workers};

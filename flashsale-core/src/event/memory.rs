@@ -62,13 +62,6 @@ impl InProcess {
         bus
     }
 
-    /// Adds a group, from the next event on. Groups must join before the events that they must see are published.
-    pub fn join(&self, group: &str) {
-        let mut log = self.log();
-        let end = log.end();
-        log.groups.entry(group.to_owned()).or_insert(Group { delivered: end, committed: end });
-    }
-
     fn log(&self) -> std::sync::MutexGuard<'_, Log> {
         self.0.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +92,12 @@ impl EventSink for InProcess {
 
 #[async_trait]
 impl EventSource for InProcess {
+    fn join(&self, group: &str) {
+        let mut log = self.log();
+        let end = log.end();
+        log.groups.entry(group.to_owned()).or_insert(Group { delivered: end, committed: end });
+    }
+
     async fn poll(&self, group: &str, max: usize) -> Result<Delivery, BackendError> {
         loop {
             let moved = self.0.moved.notified();

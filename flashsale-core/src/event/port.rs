@@ -51,6 +51,9 @@ pub struct Delivery {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EventSource: Debug + Send + Sync {
+    /// Makes a group known: from now on it sees every event that is published.
+    fn join(&self, group: &str);
+
     /// The next events of a group, at most `max`; waits until there are some.
     ///
     /// # Cancel safety

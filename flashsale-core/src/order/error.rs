@@ -1,15 +1,19 @@
 //! Refusals of orders, in precedence order, each with a stable code.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::ItemId;
+use crate::sale::TermsError;
 use crate::stock::{HoldNo, Order, OrderState, Reason, ReserveRefusal};
 use crate::time::Timestamp;
-use std::sync::Arc;
 
 /// Why an order is not accepted, in precedence order.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OrderRefusal {
+    /// No line, too many, or one item twice.
+    #[error(transparent)]
+    Lines(#[from] TermsError),
     /// There is no such sale.
     #[error("there is no such sale")]
     UnknownSale,
@@ -35,6 +39,7 @@ impl OrderRefusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Lines(_) => "lines",
             Self::UnknownSale => "unknown_sale",
             Self::UnknownItem { .. } => "unknown_item",
             Self::Gate(refusal) => refusal.code(),

@@ -19,5 +19,6 @@ pub use facts::{accepting, back, change_facts, ending, open_facts};
 pub use port::MockOrderLedger;
 pub use port::{Append, Appended, OrderLedger, OrderQuery, Units};
 pub use purchase::{Priced, Purchase};
+pub(crate) use saga::ATTEMPT;
 pub use saga::{Ask, Input, Move, Policy, Verdict, ask, step};
 pub use table::{Cell, InputKind, cell, markdown};

@@ -340,7 +340,7 @@ pub enum Ask {
 /// What to ask for an order that is due, by its state and the time.
 #[must_use]
 pub fn ask(order: &Order, now: Timestamp) -> Ask {
-    let key = || PaymentKey { order: order.id.clone(), attempt: ATTEMPT };
+    let key = || PaymentKey { order: order.id.clone(), attempt: ATTEMPT, method: order.method.clone() };
     match order.state {
         OrderState::Paying if order.pay_by.is_some_and(|by| now < by) => Ask::LookUp(key()),
         OrderState::Closing => Ask::Fence(key()),

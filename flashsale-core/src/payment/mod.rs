@@ -7,7 +7,6 @@ mod error;
 mod memory;
 mod port;
 mod split;
-mod wallet;
 
 use std::fmt;
 
@@ -18,12 +17,11 @@ use crate::time::Timestamp;
 use crate::unit::Money;
 
 pub use error::WalletRefusal;
-//MEM
+pub use memory::{Chances, Scripted};
 #[cfg(feature = "mock")]
 pub use port::{MockPaymentGateway, MockWalletLedger};
 pub use port::{PaymentGateway, WalletLedger};
 pub use split::Split;
-//WAL
 
 /// The fixed key of one attempt to pay an order: `order#attempt`. Everything said to a gateway about it carries this key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -32,6 +30,8 @@ pub struct PaymentKey {
     pub order: OrderId,
     /// The attempt, from 1.
     pub attempt: u32,
+    /// How the order is paid: it leads to the provider, it is no part of the key's text.
+    pub method: Option<Method>,
 }
 
 impl fmt::Display for PaymentKey {
@@ -49,8 +49,6 @@ pub struct Charge {
     pub buyer: BuyerId,
     /// How much.
     pub amount: Money,
-    /// How.
-    pub method: Option<Method>,
     /// Until when the buyer may be kept busy with it.
     pub until: Timestamp,
 }

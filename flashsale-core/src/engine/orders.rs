@@ -1,0 +1,169 @@
+//! `Orders`: the whole way of an order, from placed to its end.
+
+use std::sync::Arc;
+
+use crate::engine::drive::{Driven, Driver};
+use crate::engine::lane::PlaceResult;
+use crate::engine::stock::Stock;
+use crate::error::{BackendError, Error};
+use crate::event::{Event, Outbox};
+use crate::id::OrderId;
+use crate::order::{
+    CancelRefusal, Input, Order, OrderQuery, OrderRefusal, OrderState, Purchase, ReturnRefusal, Verdict,
+};
+use crate::payment::Outcome;
+use crate::stock::Then;
+use crate::time::Timestamp;
+
+/// Orders with their saga. A clone is the same one.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    stock: Stock,
+    driver: Driver,
+    outbox: Arc<dyn Outbox>,
+}
+
+/// Why an order cannot be paid now, in precedence order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum PayRefusal {
+    /// There is no such order.
+    #[error("there is no such order")]
+    Unknown,
+    /// Its time to be paid is over.
+    #[error("the time to pay is over")]
+    PayByPassed,
+    /// It has ended, or is paid.
+    #[error("the order is {}, it cannot be paid", .0.code())]
+    NotPayable(OrderState),
+}
+
+impl PayRefusal {
+    /// The stable word for this refusal.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unknown => "not_found",
+            Self::PayByPassed => "pay_by_passed",
+            Self::NotPayable(_) => "not_payable",
+        }
+    }
+}
+
+impl Orders {
+    pub(crate) fn new(stock: Stock, driver: Driver, outbox: Arc<dyn Outbox>) -> Self {
+        Self { stock, driver, outbox }
+    }
+
+    /// Places an order: held by the gate, accepted by the ledger, answered. Its payment follows by itself.
+    ///
+    /// # Errors
+    /// [`OrderRefusal`] in its precedence order. A [`BackendError`] always means that nothing was promised: repeat with the same key.
+    ///
+    /// # Cancel safety
+    /// Dropping the future tears nothing; a repeat under the same key finds the outcome.
+    pub async fn place(&self, purchase: &Purchase) -> PlaceResult {
+        // A malformed purchase is told before the ledger is asked for the sale.
+        purchase.checked_lines().map_err(|bad| Error::Refused(OrderRefusal::Lines(bad)))?;
+        let within = self.stock.lane(&purchase.sale).await?.terms.pay_within;
+        self.stock.place(purchase, Then::Pay { within }).await
+    }
+
+    /// The buyer changes his mind. An order whose payment is under way turns `closing` first. Repeats change nothing.
+    ///
+    /// # Errors
+    /// [`CancelRefusal`] in its precedence order.
+    pub async fn cancel(&self, id: &OrderId) -> Result<Arc<Order>, Error<CancelRefusal>> {
+        match self.driver.one(id, Input::BuyerCancels).await? {
+            Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
+            Driven::Stayed(Verdict::NotCancellable, _) => Err(Error::Refused(CancelRefusal::NotCancellable)),
+            Driven::Stayed(..) => Err(Error::Refused(CancelRefusal::Unknown)),
+        }
+    }
+
+    /// The buyer gives a paid order back. Repeats change nothing.
+    ///
+    /// # Errors
+    /// [`ReturnRefusal`] in its precedence order.
+    pub async fn take_back(&self, id: &OrderId) -> Result<Arc<Order>, Error<ReturnRefusal>> {
+        match self.driver.one(id, Input::Return).await? {
+            Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
+            Driven::Stayed(Verdict::ReturnPassed(last), _) => Err(Error::Refused(ReturnRefusal::PeriodPassed(last))),
+            Driven::Stayed(_, Some(order)) => Err(Error::Refused(ReturnRefusal::NotBought(order.state))),
+            Driven::Stayed(_, None) => Err(Error::Refused(ReturnRefusal::Unknown)),
+        }
+    }
+
+    /// Asks for the payment of an accepted order now. The workers do so by themselves; repeats change nothing.
+    ///
+    /// # Errors
+    /// [`PayRefusal`] in its precedence order.
+    pub async fn pay(&self, id: &OrderId) -> Result<Arc<Order>, Error<PayRefusal>> {
+        match self.driver.one(id, Input::TurnToPay).await? {
+            Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
+            Driven::Stayed(_, Some(order)) => Err(Error::Refused(match order.reason {
+                Some(crate::order::Reason::Timeout | crate::order::Reason::Lapsed) => PayRefusal::PayByPassed,
+                _ => PayRefusal::NotPayable(order.state),
+            })),
+            Driven::Stayed(_, None) => Err(Error::Refused(PayRefusal::Unknown)),
+        }
+    }
+
+    /// Reports what a provider said outside of our asking: its webhook, or the buyer's return from its page. Both may arrive, in
+    /// any order and repeatedly; the table absorbs it.
+    ///
+    /// # Errors
+    /// [`BackendError`]. `None`: there is no such order, and money may have to go back.
+    pub async fn report_payment(&self, id: &OrderId, outcome: Outcome) -> Result<Option<Arc<Order>>, BackendError> {
+        let input = match outcome {
+            Outcome::Approved { amount, .. } => Input::Approved { amount },
+            Outcome::Declined(reason) => Input::Declined(reason),
+            Outcome::NeedsBuyer { action, until } => Input::NeedsBuyer { action, until },
+            Outcome::Unknown => Input::Unknown,
+        };
+        Ok(match self.driver.one(id, input).await? {
+            Driven::Moved(order) => Some(order),
+            Driven::Stayed(_, order) => order,
+        })
+    }
+
+    /// The order of this name, and the ledger's time.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn load(&self, id: &OrderId) -> Result<(Option<Arc<Order>>, Timestamp), BackendError> {
+        let (mut rows, now) = self.driver.ledger().load(std::slice::from_ref(id)).await?;
+        Ok((rows.pop().flatten(), now))
+    }
+
+    /// Orders of a buyer, latest first.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Order>>, BackendError> {
+        self.driver.ledger().list(query).await
+    }
+
+    /// The facts of an order, in order of version.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn history(&self, id: &OrderId) -> Result<Vec<Event>, BackendError> {
+        self.outbox.history(id.as_str()).await
+    }
+
+    /// Orders that wait for a person (**G8**), at most `limit`.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn stuck(&self, limit: usize) -> Result<Vec<Arc<Order>>, BackendError> {
+        self.driver.ledger().stuck(limit).await
+    }
+
+    /// Orders whose time has come, at most `limit`: what the recover pass will look at next.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn due(&self, limit: usize) -> Result<Vec<Arc<Order>>, BackendError> {
+        Ok(self.driver.ledger().due(limit).await?.0)
+    }
+}

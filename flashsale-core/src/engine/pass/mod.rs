@@ -1,0 +1,15 @@
+//! The passes: each plans from what it reads, then executes; each can be run by any number of nodes at once.
+
+mod charge;
+mod consume;
+mod follow;
+mod prune;
+mod recover;
+mod relay;
+
+pub(crate) use charge::Charge;
+pub(crate) use consume::Consume;
+pub(crate) use follow::Follow;
+pub(crate) use prune::Prune;
+pub(crate) use recover::Recover;
+pub(crate) use relay::Relay;
