@@ -1,1 +1,17 @@
-//! placeholder
+//! For the author of a backend: proof that it keeps the promises.
+//!
+//! - [`suite`]: a conformance suite per port, one named test per rule. The whole of a test file is a [`Fixture`] and a line per suite.
+//! - [`model`]: an obvious reference model of the gate; [`differential`]: two backends given the same random steps must answer alike.
+//! - [`planted`]: backends with one bug each, and tests that a rule catches it.
+//!
+//! The words of a rule (ids, lines, requests) are in [`sample`].
+
+// A test may end the process's thread with a reason; that is what a rule is for.
+#![allow(clippy::missing_panics_doc)]
+
+pub mod fixture;
+pub mod sample;
+pub mod suite;
+
+pub use fixture::{Fixture, MemoryGates, MemoryLedgers};
+pub use suite::run;

@@ -1,0 +1,321 @@
+//! Faulty wires between a node and its backends: calls that are slow, lost, applied though the answer is lost, or applied late.
+//!
+//! One macro decorates every port method in the same way, so that no call is reliable by oversight.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flashsale_core::coupon::{Campaign, Coupon, CouponLedger};
+use flashsale_core::engine::Task;
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
+use flashsale_core::order::{Append, Appended, Order, OrderLedger, OrderQuery};
+use flashsale_core::payment::{Capture, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
+use flashsale_core::stock::{
+    Accept, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability, Epoch,
+    Followed, HoldNo, Level, Load, Nonce, Reservation, Reserve, StockGate, StockLedger, Synced, Totals, Update,
+    Version,
+};
+use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, Key, OrderId, Sale, SaleId, Timestamp};
+
+use super::executor::{Group, World};
+
+/// How often what goes wrong, in a thousand calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// The call never arrives.
+    pub lost: u32,
+    /// The call is done, the answer never arrives.
+    pub reply_lost: u32,
+    /// The caller gives up; the call is done later.
+    pub late: u32,
+    /// The longest that a call or an answer takes, in milliseconds.
+    pub slow_ms: u64,
+}
+
+impl Rates {
+    /// Nothing goes wrong, nothing takes time.
+    pub const NONE: Self = Self { lost: 0, reply_lost: 0, late: 0, slow_ms: 0 };
+}
+
+/// The wire of one node. Its faults can be switched off for the end of a run.
+#[derive(Debug, Clone)]
+pub struct Wire {
+    world: World,
+    rates: Rates,
+    healed: Arc<AtomicBool>,
+}
+
+impl Wire {
+    /// A wire with these rates.
+    #[must_use]
+    pub fn new(world: &World, rates: Rates, healed: Arc<AtomicBool>) -> Self {
+        Self { world: world.clone(), rates, healed }
+    }
+
+    fn rates(&self) -> Rates {
+        if self.healed.load(Ordering::SeqCst) { Rates::NONE } else { self.rates }
+    }
+
+    async fn slow(&self, rates: Rates) {
+        if rates.slow_ms > 0 {
+            let wait = self.world.pick(rates.slow_ms + 1);
+            self.world.sleep(Duration::from_millis(wait)).await;
+        }
+    }
+
+    /// Carries one call.
+    async fn carry<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, BackendError>> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let rates = self.rates();
+        self.slow(rates).await;
+        if self.world.chance(rates.lost) {
+            self.world.count("call lost");
+            self.world.say(format_args!("{name}: the call is lost"));
+            return Err(BackendError::unavailable(name, "the call is lost"));
+        }
+        if self.world.chance(rates.late) {
+            self.world.count("applied late");
+            let (world, wait) = (self.world.clone(), Duration::from_millis(self.world.pick(5_000)));
+            self.world.say(format_args!("{name}: the caller gives up, it is done {} ms later", wait.as_millis()));
+            let late: Task = Box::pin(async move {
+                world.sleep(wait).await;
+                let _ = call.await;
+            });
+            self.world.spawn_boxed(Group::WORLD, late);
+            return Err(BackendError::unknown(name, "no answer in time"));
+        }
+        let answer = call.await;
+        self.slow(rates).await;
+        if self.world.chance(rates.reply_lost) {
+            self.world.count("reply lost");
+            self.world.say(format_args!("{name}: done, the reply is lost"));
+            return Err(BackendError::unknown(name, "the reply is lost"));
+        }
+        answer
+    }
+}
+
+/// A backend behind a wire.
+#[derive(Debug, Clone)]
+pub struct Faulty<B> {
+    backend: B,
+    wire: Wire,
+}
+
+impl<B> Faulty<B> {
+    /// Puts a backend behind a wire.
+    pub fn new(backend: B, wire: Wire) -> Self {
+        Self { backend, wire }
+    }
+}
+
+/// Carries a method: the arguments are cloned, because the call may be done after its caller is gone.
+macro_rules! carry {
+    ($self:ident, $name:literal, $method:ident, $($arg:ident),*) => {{
+        let backend = $self.backend.clone();
+        $(let $arg = $arg.to_owned();)*
+        $self.wire.carry($name, async move { backend.$method($(&$arg),*).await }).await
+    }};
+}
+
+#[async_trait]
+impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
+    async fn begin(&self, sale: &SaleId, nonce: Nonce) -> Result<Begun, BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("gate.begin", async move { backend.begin(&sale, nonce).await }).await
+    }
+    async fn forget(&self, sale: &SaleId, nonce: Nonce) -> Result<(), BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("gate.forget", async move { backend.forget(&sale, nonce).await }).await
+    }
+    async fn answers(&self, sale: &SaleId, nonce: Nonce, page: &Answers) -> Result<Synced, BackendError> {
+        let (backend, sale, page) = (self.backend.clone(), sale.clone(), page.clone());
+        self.wire.carry("gate.answers", async move { backend.answers(&sale, nonce, &page).await }).await
+    }
+    async fn load(&self, sale: &SaleId, load: &Load) -> Result<Synced, BackendError> {
+        carry!(self, "gate.load", load, sale, load)
+    }
+    async fn reserve(&self, sale: &SaleId, batch: &[Reserve]) -> Result<Reservation, BackendError> {
+        carry!(self, "gate.reserve", reserve, sale, batch)
+    }
+    async fn due(&self, sale: &SaleId) -> Result<Option<Due>, BackendError> {
+        carry!(self, "gate.due", due, sale)
+    }
+    async fn sync(&self, sale: &SaleId, update: &Update) -> Result<Synced, BackendError> {
+        carry!(self, "gate.sync", sync, sale, update)
+    }
+    async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
+        carry!(self, "gate.level", level, sale)
+    }
+}
+
+#[async_trait]
+impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
+    fn durability(&self) -> Durability {
+        self.backend.durability()
+    }
+    async fn open(&self, sale: &Sale) -> Result<Result<(), ChangeRefusal>, BackendError> {
+        carry!(self, "ledger.open", open, sale)
+    }
+    async fn sales(&self) -> Result<Vec<SaleId>, BackendError> {
+        carry!(self, "ledger.sales", sales,)
+    }
+    async fn totals(&self, sale: &SaleId) -> Result<Option<Totals>, BackendError> {
+        carry!(self, "ledger.totals", totals, sale)
+    }
+    async fn adopt(&self, sale: &SaleId, nonce: Nonce, epoch: Epoch) -> Result<Adopted, BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("ledger.adopt", async move { backend.adopt(&sale, nonce, epoch).await }).await
+    }
+    async fn answers<'a>(
+        &self,
+        sale: &SaleId,
+        after: Option<&'a OrderId>,
+        limit: usize,
+    ) -> Result<Answers, BackendError> {
+        let (backend, sale, after) = (self.backend.clone(), sale.clone(), after.cloned());
+        let call = async move { backend.answers(&sale, after.as_ref(), limit).await };
+        self.wire.carry("ledger.answers", call).await
+    }
+    async fn accept(&self, sale: &SaleId, batch: &[Accept]) -> Result<Accepted, BackendError> {
+        carry!(self, "ledger.accept", accept, sale, batch)
+    }
+    async fn cancel(
+        &self,
+        sale: &SaleId,
+        batch: &[Cancel],
+    ) -> Result<(Vec<Cancelled>, Option<Update>), BackendError> {
+        carry!(self, "ledger.cancel", cancel, sale, batch)
+    }
+    async fn follow(
+        &self,
+        sale: &SaleId,
+        nonce: Nonce,
+        version: Version,
+        lapsed: HoldNo,
+    ) -> Result<Followed, BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        let call = async move { backend.follow(&sale, nonce, version, lapsed).await };
+        self.wire.carry("ledger.follow", call).await
+    }
+    async fn change(
+        &self,
+        sale: &SaleId,
+        id: &Key,
+        change: &Change,
+    ) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError> {
+        carry!(self, "ledger.change", change, sale, id, change)
+    }
+}
+
+#[async_trait]
+impl<B: OrderLedger + Clone + 'static> OrderLedger for Faulty<B> {
+    async fn append(
+        &self,
+        sale: &SaleId,
+        batch: &[Append],
+    ) -> Result<(Vec<Appended>, Option<Update>), BackendError> {
+        carry!(self, "ledger.append", append, sale, batch)
+    }
+    async fn load(&self, ids: &[OrderId]) -> Result<(Vec<Option<Arc<Order>>>, Timestamp), BackendError> {
+        carry!(self, "ledger.load", load, ids)
+    }
+    async fn due(&self, limit: usize) -> Result<(Vec<Arc<Order>>, Timestamp), BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("ledger.due", async move { backend.due(limit).await }).await
+    }
+    async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Order>>, BackendError> {
+        carry!(self, "ledger.list", list, query)
+    }
+    async fn stuck(&self, limit: usize) -> Result<Vec<Arc<Order>>, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("ledger.stuck", async move { backend.stuck(limit).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: CouponLedger + Clone + 'static> CouponLedger for Faulty<B> {
+    async fn campaigns_put(&self, campaigns: &[Campaign]) -> Result<(), BackendError> {
+        carry!(self, "coupons.campaigns_put", campaigns_put, campaigns)
+    }
+    async fn campaigns(&self) -> Result<Vec<Campaign>, BackendError> {
+        carry!(self, "coupons.campaigns", campaigns,)
+    }
+    async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, BackendError> {
+        carry!(self, "coupons.campaign", campaign, id)
+    }
+    async fn coupons(&self, ids: &[CouponId]) -> Result<Vec<Option<Coupon>>, BackendError> {
+        carry!(self, "coupons.coupons", coupons, ids)
+    }
+    async fn coupons_of<'a>(
+        &self,
+        member: &BuyerId,
+        after: Option<&'a CouponId>,
+        limit: usize,
+    ) -> Result<Vec<Coupon>, BackendError> {
+        let (backend, member, after) = (self.backend.clone(), member.clone(), after.cloned());
+        let call = async move { backend.coupons_of(&member, after.as_ref(), limit).await };
+        self.wire.carry("coupons.coupons_of", call).await
+    }
+}
+
+#[async_trait]
+impl<B: Outbox + Clone + 'static> Outbox for Faulty<B> {
+    async fn unsent(&self, after: Option<OutboxNo>, limit: usize) -> Result<Vec<(OutboxNo, Event)>, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("outbox.unsent", async move { backend.unsent(after, limit).await }).await
+    }
+    async fn sent(&self, rows: &[OutboxNo]) -> Result<(), BackendError> {
+        carry!(self, "outbox.sent", sent, rows)
+    }
+    async fn put(&self, events: &[Event]) -> Result<(), BackendError> {
+        carry!(self, "outbox.put", put, events)
+    }
+    async fn history(&self, subject: &str) -> Result<Vec<Event>, BackendError> {
+        carry!(self, "outbox.history", history, subject)
+    }
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("outbox.prune", async move { backend.prune(before, limit).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: DeadLetters + Clone + 'static> DeadLetters for Faulty<B> {
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), BackendError> {
+        carry!(self, "dead.bury", bury, letters)
+    }
+    async fn letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("dead.letters", async move { backend.letters(limit).await }).await
+    }
+    async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
+        let (backend, consumer, event) = (self.backend.clone(), consumer.to_owned(), event.to_owned());
+        self.wire.carry("dead.settle", async move { backend.settle(&consumer, &event, how).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: PaymentGateway + Clone + 'static> PaymentGateway for Faulty<B> {
+    async fn authorize(&self, charge: &Charge) -> Result<Outcome, BackendError> {
+        carry!(self, "payment.authorize", authorize, charge)
+    }
+    async fn lookup(&self, key: &PaymentKey) -> Result<Option<Outcome>, BackendError> {
+        carry!(self, "payment.lookup", lookup, key)
+    }
+    async fn cancel(&self, key: &PaymentKey) -> Result<Fenced, BackendError> {
+        carry!(self, "payment.cancel", cancel, key)
+    }
+    async fn capture(&self, capture: &Capture) -> Result<Moved, BackendError> {
+        carry!(self, "payment.capture", capture, capture)
+    }
+    async fn refund(&self, key: &PaymentKey) -> Result<Moved, BackendError> {
+        carry!(self, "payment.refund", refund, key)
+    }
+}
