@@ -290,7 +290,7 @@ impl Gate {
     fn reserve(&mut self, request: &Reserve, hash: u64, now: Timestamp) -> Result<Reserved, ReserveRefusal> {
         if let Some(slot) = self.find(hash, &request.id) {
             let entry = &self.slab[slot as usize];
-            if entry.hash != request.hash {
+            if !entry.hash.answers(request.hash) {
                 return Err(ReserveRefusal::Conflict);
             }
             if let Some((_, state)) = entry.done {
