@@ -1,0 +1,246 @@
+//! The scenarios by name, and the way from a name to a report.
+//!
+//! Owns the list and the order of a run: hello, load, settling, hello, audit. What a family of scenarios does is in its own file.
+
+mod coupon;
+mod sale;
+mod wallet;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::Failure;
+use crate::audit::{Received, audit};
+use crate::client::{Call, Client, path};
+use crate::ledger::{Ended, Ledger, Scope};
+use crate::report::{Identity, Latency, Report, Wiring, tenth};
+use crate::run::{Tally, Watch, hello_per_s};
+use crate::server::Rates;
+
+/// How long everything may take to settle after the last answer.
+const SETTLE: Duration = Duration::from_secs(120);
+/// How often is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A scenario of the scenarios' page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// 10,000 members, 10 units; some leave the payment page, some are declined, what they had is sold again
+    #[value(name = "plan-10k")]
+    Plan10k,
+    /// 10,000 orders, all buyable, 100 at a time; beside the lock that one source document measured
+    Sync,
+    /// The same load; beside the lock and cache that it measured next
+    Cache,
+    /// 50,000 members, 500 units, 20 % of payments decline; sold again until 500 are confirmed
+    #[value(name = "event-500")]
+    Event500,
+    /// 50,000 members, 50,000 units, all pay
+    #[value(name = "event-all")]
+    EventAll,
+    /// 10,000 members, 10,000 units; 20 % leave the sale's page, 20 % of payments decline
+    #[value(name = "safe-10k")]
+    Safe10k,
+    /// 1,000 members claim 100 coupons, 32 at a time
+    #[value(name = "coupon-1000")]
+    Coupon1000,
+    /// One member claims 1,000 times at once, each time with another key
+    #[value(name = "coupon-one")]
+    CouponOne,
+    /// One member claims 1,000 times at once with one key
+    #[value(name = "coupon-one-key")]
+    CouponOneKey,
+    /// Claims before, at and after 13:00 Asia/Seoul, and on the next day
+    #[value(name = "coupon-day")]
+    CouponDay,
+    /// 1,000 charges and 1,000 trades at once, one key each
+    #[value(name = "wallet-idem")]
+    WalletIdem,
+    /// A trade with a coupon, what is refused, and what an undone order gives back
+    #[value(name = "wallet-coupon")]
+    WalletCoupon,
+    /// 10,000 members, 100 units: every winner arrived before every loser
+    Fair,
+}
+
+/// Where a scenario is played.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// The server.
+    pub(crate) server: SocketAddr,
+    /// Its database, for reading.
+    pub(crate) ledger: Ledger,
+    /// Chooses who leaves.
+    pub(crate) seed: u64,
+    /// Ends every name that the run makes, so that runs against one server do not meet.
+    pub(crate) suffix: String,
+    /// Counts answers.
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// What a scenario leaves behind.
+#[derive(Debug)]
+pub(crate) struct Played {
+    tally: Tally,
+    ended: Ended,
+    /// Members who left before ordering, by the tool's own count.
+    left: u64,
+    scope: Scope,
+    received: Received,
+    settled: Duration,
+    identities: Vec<Identity>,
+}
+
+impl Scenario {
+    /// The name on the command line and in reports.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// One sentence on what it does.
+    pub(crate) fn says(self) -> String {
+        self.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
+    /// What the simulated payment has to do for it.
+    pub(crate) fn rates(self) -> Rates {
+        match self {
+            Self::Plan10k => Rates { decline: 0.2, leave: 0.2 },
+            Self::Event500 | Self::Safe10k => Rates { decline: 0.2, leave: 0.0 },
+            _ => Rates::NONE,
+        }
+    }
+
+    /// How many requests it sends: the length of the progress bar.
+    pub(crate) fn requests(self) -> usize {
+        match self {
+            Self::Plan10k | Self::Sync | Self::Cache | Self::Safe10k | Self::Fair => 10_000,
+            Self::Event500 | Self::EventAll => 50_000,
+            Self::Coupon1000 | Self::CouponOne | Self::CouponOneKey => 1_000,
+            Self::CouponDay => coupon::DAY_REQUESTS,
+            Self::WalletIdem => 2_000,
+            Self::WalletCoupon => wallet::COUPON_REQUESTS,
+        }
+    }
+
+    /// Plays it and audits the rows.
+    ///
+    /// # Errors
+    /// [`Failure`] if it could not be played; what was found wrong is in the report.
+    pub(crate) async fn play(self, stage: &Stage, commit: String) -> Result<Report, Failure> {
+        let before = hello_per_s(stage.server).await;
+        let played = match self {
+            Self::Plan10k | Self::Sync | Self::Cache | Self::Event500 | Self::EventAll | Self::Safe10k | Self::Fair => {
+                sale::play(self, stage).await?
+            }
+            Self::Coupon1000 | Self::CouponOne | Self::CouponOneKey => coupon::play(self, stage).await?,
+            Self::CouponDay => coupon::play_day(stage).await?,
+            Self::WalletIdem => wallet::play_idem(stage).await?,
+            Self::WalletCoupon => wallet::play_coupon(stage).await?,
+        };
+        stage.watch.end();
+        let after = hello_per_s(stage.server).await;
+        let audit = audit(&stage.ledger, &played.scope, &played.received).await?;
+        let Played { tally, ended, .. } = played;
+        let elapsed_s = tally.elapsed().as_secs_f64();
+        let answered = tally.http.values().sum::<u64>();
+        Ok(Report {
+            scenario: self.name(),
+            wiring: Wiring::LOCAL,
+            commit,
+            seed: stage.seed,
+            requests: tally.requests,
+            accepted: tally.accepted(),
+            confirmed: ended.confirmed,
+            declined: ended.declined,
+            left: played.left + ended.left,
+            unanswered: tally.unanswered.len() as u64,
+            winners_ms: Latency::of(&tally.winners),
+            losers_ms: Latency::of(&tally.losers),
+            elapsed_s: (elapsed_s * 1e3).round() / 1e3,
+            settled_s: (played.settled.as_secs_f64() * 1e3).round() / 1e3,
+            confirmed_per_s: tenth(ended.confirmed as f64 / elapsed_s),
+            answered_per_s: tenth(answered as f64 / elapsed_s),
+            hello_per_s: tenth(f64::midpoint(before, after)),
+            refused: tally.refused,
+            http: tally.http,
+            audit,
+            identities: played.identities,
+        })
+    }
+}
+
+impl Stage {
+    /// A name that no other run has.
+    pub(crate) fn named(&self, stem: &str) -> String {
+        format!("{stem}{}", self.suffix)
+    }
+
+    /// Waits until nothing is on its way: no open order, no unsent event, no hold. Says when, counted from `began`.
+    ///
+    /// # Errors
+    /// [`Failure::Server`] if it does not settle in time.
+    pub(crate) async fn settle(
+        &self,
+        client: &mut Client,
+        began: Instant,
+        sales: &[String],
+    ) -> Result<Duration, Failure> {
+        #[derive(Deserialize, Debug, Default)]
+        struct Settled {
+            open_orders: u64,
+            unsent_events: u64,
+            holds: u64,
+        }
+        let look = Call::get(path("/dev/v1/settled"));
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let said: Settled = match client.ask(&look).await.answer {
+                Some(answer) if answer.status == 200 => client.json()?,
+                // A server without the development routes: the rows tell most of it.
+                _ => Settled::default(),
+            };
+            if said.open_orders + said.unsent_events + said.holds == 0 {
+                let mut open = 0;
+                for sale in sales {
+                    open += self.ledger.free_and_open(sale).await?.1;
+                }
+                if open == 0 {
+                    return Ok(began.elapsed());
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::Server(format!("it does not settle: {said:?}")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// RFC 3339 for a point in milliseconds since the epoch.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_a_name_and_a_sentence() {
+        let names: Vec<String> = Scenario::value_variants().iter().map(|s| s.name()).collect();
+        let due = "plan-10k sync cache event-500 event-all safe-10k coupon-1000 coupon-one coupon-one-key coupon-day \
+                   wallet-idem wallet-coupon fair";
+        assert_eq!(names.join(" "), due.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert!(Scenario::value_variants().iter().all(|s| !s.says().is_empty() && s.requests() > 0));
+    }
+
+    #[test]
+    fn a_point_in_time_is_written_in_utc() {
+        assert_eq!(rfc3339(1_700_000_000_000), "2023-11-14T22:13:20Z");
+    }
+}

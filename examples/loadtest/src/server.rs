@@ -1,0 +1,216 @@
+//! The server as a separate process: built or found, started on a free port in a directory of its own, stopped by its id.
+//!
+//! Owns the process and the directory, and that neither outlives the run, whatever ends it. Does not talk HTTP.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::Failure;
+
+/// How long the server may take to listen.
+const START: Duration = Duration::from_secs(30);
+
+/// What the simulated payment does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    /// The chance that a payment is declined.
+    pub(crate) decline: f64,
+    /// The chance that a buyer leaves the payment page.
+    pub(crate) leave: f64,
+}
+
+impl Rates {
+    /// Everybody pays.
+    pub(crate) const NONE: Self = Self { decline: 0.0, leave: 0.0 };
+}
+
+/// A directory that goes when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    /// A new one among the machine's temporary files.
+    pub(crate) fn create() -> Result<Self, Failure> {
+        let nanos = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+        let at = std::env::temp_dir().join(format!("flashsale-loadtest-{}-{nanos}", std::process::id()));
+        std::fs::create_dir(&at)?;
+        Ok(Self(at))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Nothing can be done about a file that stays; the system's own clean-up will.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server that this tool started. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    binary: PathBuf,
+    flags: Vec<OsString>,
+    directory: Directory,
+}
+
+impl Server {
+    /// Starts a server with an empty database.
+    ///
+    /// # Errors
+    /// [`Failure::Server`] if it cannot be built, or does not listen in time.
+    pub(crate) async fn start(rates: Rates, seed: u64) -> Result<Self, Failure> {
+        let binary = locate().await?;
+        let directory = Directory::create()?;
+        let flags = flags(&directory, rates, seed);
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, address) = launch(&binary, &flags, any, &directory).await?;
+        Ok(Self { child, address, binary, flags, directory })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its database.
+    pub(crate) fn database(&self) -> PathBuf {
+        database(&self.directory)
+    }
+
+    /// Kills it as a crash would, and starts it again on the same file and the same port.
+    ///
+    /// # Errors
+    /// [`Failure::Server`] if it does not come back.
+    pub(crate) async fn kill_and_restart(&mut self) -> Result<(), Failure> {
+        self.child.kill().await?;
+        let (child, _) = launch(&self.binary, &self.flags, self.address, &self.directory).await?;
+        self.child = child;
+        Ok(())
+    }
+
+    /// Stops it and waits until it is gone.
+    pub(crate) async fn stop(mut self) {
+        // It may have ended by itself; then there is nothing to stop.
+        let _ = self.child.kill().await;
+    }
+}
+
+fn database(directory: &Directory) -> PathBuf {
+    directory.path().join("flashsale.db")
+}
+
+fn flags(directory: &Directory, rates: Rates, seed: u64) -> Vec<OsString> {
+    let mut url = OsString::from("sqlite://");
+    url.push(database(directory));
+    let pairs: [(&str, OsString); 9] = [
+        ("--sql.url", url),
+        ("--dev.members", "true".into()),
+        ("--dev.clock", "true".into()),
+        ("--payment.decline-rate", rates.decline.to_string().into()),
+        ("--payment.leave-rate", rates.leave.to_string().into()),
+        ("--payment.unknown-rate", "0".into()),
+        ("--payment.latency-ms", "1".into()),
+        ("--payment.lanes", "256".into()),
+        ("--payment.seed", seed.to_string().into()),
+    ];
+    pairs.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
+}
+
+/// The server's binary: beside this one, built if need be.
+async fn locate() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    let binary = own.with_file_name(format!("flashsale-server{}", std::env::consts::EXE_SUFFIX));
+    // Under cargo a binary that is there may still be older than its source; cargo knows.
+    let cargo = std::env::var_os("CARGO");
+    if binary.exists() && cargo.is_none() {
+        return Ok(binary);
+    }
+    let mut build = Command::new(cargo.unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "--package", "flashsale-server"]);
+    if own.parent().and_then(Path::file_name).is_some_and(|profile| profile == "release") {
+        build.arg("--release");
+    }
+    let status = build.kill_on_drop(true).status().await?;
+    if status.success() && binary.exists() {
+        Ok(binary)
+    } else {
+        Err(Failure::Server(format!("the server could not be built: {status}")))
+    }
+}
+
+async fn launch(
+    binary: &Path,
+    flags: &[OsString],
+    bind: SocketAddr,
+    directory: &Directory,
+) -> Result<(Child, SocketAddr), Failure> {
+    let log = directory.path().join("server.log");
+    let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+    let mut child = Command::new(binary)
+        .arg("serve")
+        .args(["--http.bind", &bind.to_string()])
+        .args(flags)
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .kill_on_drop(true)
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or_else(|| Failure::Server("no standard output".into()))?;
+    let mut lines = BufReader::new(stdout).lines();
+    let heard = tokio::time::timeout(START, async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = listening(&line) {
+                return Ok(Some(address));
+            }
+        }
+        Ok::<_, std::io::Error>(None)
+    });
+    let Ok(Ok(Some(address))) = heard.await else {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        return Err(Failure::Server(format!("it does not listen; it said:\n{said}")));
+    };
+    // Whatever else it prints must not fill the pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok((child, address))
+}
+
+/// The address in the line with which the server says that it listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let rest = line.split_once("listening on http://")?.1;
+    rest.split([' ', '/']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_line_that_says_so() {
+        assert_eq!(listening("listening on http://127.0.0.1:4711"), Some(([127, 0, 0, 1], 4711).into()));
+        assert_eq!(listening("INFO listening on http://127.0.0.1:80/ now"), Some(([127, 0, 0, 1], 80).into()));
+        assert_eq!(listening("not listening"), None);
+    }
+
+    #[test]
+    fn a_directory_goes_with_its_owner() {
+        let directory = Directory::create().unwrap();
+        let at = directory.path().to_owned();
+        std::fs::write(at.join("file"), "x").unwrap();
+        drop(directory);
+        assert!(!at.exists());
+    }
+}
