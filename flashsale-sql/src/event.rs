@@ -1,0 +1,204 @@
+//! `Outbox` and `DeadLetters` on SQL: facts until they have left, and after that as the history of their subjects.
+//!
+//! Facts are written by the transactions that make them true, with [`tell`] (**G9**: rows exactly once).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use flashsale_core::error::BackendError;
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
+use flashsale_core::{SaleId, Timestamp};
+
+use crate::dialect::{Rows, Value};
+use crate::order::most;
+use crate::sqlite::SqliteLedger;
+use crate::tx::{End, Fault, Fields, Tx, json};
+
+const TELL: &str = "INSERT INTO outbox (subject, version, kind, sale, topic, at, fact) \
+                    SELECT r.subject, r.version, r.kind, r.sale, r.topic, r.at, r.fact \
+                    FROM {rows subject:text version:int kind:text sale:text topic:text at:int fact:text} r";
+const TELL_ONCE: &str = "INSERT INTO outbox (subject, version, kind, sale, topic, at, fact) \
+                         SELECT r.subject, r.version, r.kind, r.sale, r.topic, r.at, r.fact \
+                         FROM {rows subject:text version:int kind:text sale:text topic:text at:int fact:text} r \
+                         WHERE true ON CONFLICT (subject, version, kind) DO NOTHING";
+// Rows come in the order of time but for a few, so only the first so many are looked at: no walk over all that is kept.
+const PRUNE: &str = "DELETE FROM outbox WHERE no IN (SELECT no FROM (SELECT no, sent, at FROM outbox ORDER BY no \
+                     LIMIT ? + (SELECT COUNT(*) FROM outbox WHERE sent = 0)) WHERE sent = 1 AND at < ? LIMIT ?)";
+const BURY: &str = "INSERT INTO dead_letter (consumer, event_id, reason, tries, at, event) \
+                    SELECT r.consumer, r.event_id, r.reason, r.tries, r.at, r.event \
+                    FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r \
+                    WHERE true ON CONFLICT (consumer, event_id) DO NOTHING";
+// A letter that was replayed and failed again must be seen again; any other repeat is the same letter.
+const REPLAYED: &str = "DELETE FROM dead_letter WHERE settled = 'replayed' AND (consumer, event_id) IN \
+                        (SELECT r.consumer, r.event_id FROM {rows consumer:text event_id:text} r)";
+
+/// What a fact means that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// A defect: it is made true only once.
+    Defect,
+    /// The same fact, told again.
+    Same,
+}
+
+/// Writes facts.
+pub(crate) async fn tell(tx: &mut Tx<'_>, events: &[Event], repeat: Repeat) -> Result<(), Fault> {
+    let mut rows = Rows(Vec::with_capacity(events.len()));
+    for event in events {
+        rows.0.push([
+            event.subject.as_str().into(),
+            event.version.into(),
+            event.fact.kind().into(),
+            event.sale.as_ref().map(SaleId::as_str).into(),
+            event.fact.topic().into(),
+            event.time.into(),
+            json(&event.fact)?,
+        ]);
+    }
+    match repeat {
+        Repeat::Defect => tx.bulk_exactly(TELL, &[], rows, &[]).await,
+        Repeat::Same => tx.bulk(TELL_ONCE, &[], rows, &[]).await.map(drop),
+    }
+}
+
+fn decode(row: &mut Fields<'_>) -> Result<Event, Fault> {
+    Ok(Event {
+        subject: row.text()?.to_owned(),
+        version: row.bits()?,
+        sale: row.maybe_id()?,
+        time: row.time()?,
+        fact: row.json()?,
+    })
+}
+
+async fn unsent(mut tx: Tx<'_>, after: u64, limit: Value) -> Result<Vec<(OutboxNo, Event)>, Fault> {
+    let text = "SELECT no, subject, version, sale, at, fact FROM outbox WHERE sent = 0 AND no > ? ORDER BY no LIMIT ?";
+    // A number above all others is none that a row has.
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let rows = tx.rows(text, vec![after.into(), limit]).await?;
+    let one = |row: &crate::tx::Row| {
+        let mut row = row.fields();
+        Ok((OutboxNo(row.bits()?), decode(&mut row)?))
+    };
+    rows.iter().map(one).collect()
+}
+
+async fn sent(mut tx: Tx<'_>, rows: Vec<OutboxNo>) -> Result<End<()>, Fault> {
+    let numbers = Value::numbers(rows.iter().map(|no| no.0.cast_signed()));
+    tx.run("UPDATE outbox SET sent = 1 WHERE no {in} AND sent = 0", vec![numbers]).await?;
+    Ok(End::Commit(()))
+}
+
+async fn put(mut tx: Tx<'_>, events: Arc<[Event]>) -> Result<End<()>, Fault> {
+    tell(&mut tx, &events, Repeat::Same).await?;
+    Ok(End::Commit(()))
+}
+
+async fn history(mut tx: Tx<'_>, subject: String) -> Result<Vec<Event>, Fault> {
+    let text = "SELECT subject, version, sale, at, fact FROM outbox WHERE subject = ? ORDER BY version, no";
+    let rows = tx.rows(text, vec![subject.into()]).await?;
+    rows.iter().map(|row| decode(&mut row.fields())).collect()
+}
+
+async fn prune(mut tx: Tx<'_>, before: Timestamp, limit: usize) -> Result<End<usize>, Fault> {
+    let deleted = tx.run(PRUNE, vec![most(limit), before.into(), most(limit)]).await?;
+    Ok(End::Commit(usize::try_from(deleted).unwrap_or(usize::MAX)))
+}
+
+#[async_trait]
+impl Outbox for SqliteLedger {
+    async fn unsent(&self, after: Option<OutboxNo>, limit: usize) -> Result<Vec<(OutboxNo, Event)>, BackendError> {
+        let after = after.map_or(0, |no| no.0);
+        self.look("outbox.unsent", |tx| Box::pin(unsent(tx, after, most(limit)))).await
+    }
+
+    async fn sent(&self, rows: &[OutboxNo]) -> Result<(), BackendError> {
+        let rows = rows.to_vec();
+        self.write("outbox.sent", move |tx| Box::pin(sent(tx, rows.clone()))).await
+    }
+
+    async fn put(&self, events: &[Event]) -> Result<(), BackendError> {
+        let events: Arc<[Event]> = events.into();
+        self.write("outbox.put", move |tx| Box::pin(put(tx, events.clone()))).await
+    }
+
+    async fn history(&self, subject: &str) -> Result<Vec<Event>, BackendError> {
+        let subject = subject.to_owned();
+        self.look("outbox.history", |tx| Box::pin(history(tx, subject))).await
+    }
+
+    async fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        self.write("outbox.prune", move |tx| Box::pin(prune(tx, before, limit))).await
+    }
+}
+
+fn decode_letter(row: &mut Fields<'_>) -> Result<DeadLetter, Fault> {
+    Ok(DeadLetter {
+        consumer: row.text()?.to_owned(),
+        reason: row.text()?.to_owned(),
+        tries: row.number()?,
+        at: row.time()?,
+        event: row.json()?,
+    })
+}
+
+async fn bury(mut tx: Tx<'_>, letters: Arc<[DeadLetter]>) -> Result<End<()>, Fault> {
+    let mut rows = Rows(Vec::with_capacity(letters.len()));
+    for letter in &*letters {
+        rows.0.push([
+            letter.consumer.as_str().into(),
+            letter.event.id().into(),
+            letter.reason.as_str().into(),
+            letter.tries.into(),
+            letter.at.into(),
+            json(&letter.event)?,
+        ]);
+    }
+    let names = Rows::of(&*letters, |letter| [letter.consumer.as_str().into(), letter.event.id().into()]);
+    tx.bulk(REPLAYED, &[], names, &[]).await?;
+    tx.bulk(BURY, &[], rows, &[]).await?;
+    Ok(End::Commit(()))
+}
+
+async fn letters(mut tx: Tx<'_>, limit: Value) -> Result<Vec<DeadLetter>, Fault> {
+    let text =
+        "SELECT consumer, reason, tries, at, event FROM dead_letter WHERE settled IS NULL ORDER BY at, no LIMIT ?";
+    let rows = tx.rows(text, vec![limit]).await?;
+    rows.iter().map(|row| decode_letter(&mut row.fields())).collect()
+}
+
+async fn settle(
+    mut tx: Tx<'_>,
+    consumer: String,
+    event: String,
+    how: Replay,
+) -> Result<End<Option<DeadLetter>>, Fault> {
+    let name = vec![Value::from(consumer), Value::from(event)];
+    let text = "SELECT consumer, reason, tries, at, event FROM dead_letter \
+                WHERE consumer = ? AND event_id = ? AND settled IS NULL{lock}";
+    let Some(row) = tx.row(text, name.clone()).await? else { return Ok(End::Nothing(None)) };
+    let word = match how {
+        Replay::Replayed => "replayed",
+        Replay::Discarded => "discarded",
+    };
+    let values = [vec![word.into()], name].concat();
+    tx.run_exactly(1, "UPDATE dead_letter SET settled = ? WHERE consumer = ? AND event_id = ?", values).await?;
+    Ok(End::Commit(Some(decode_letter(&mut row.fields())?)))
+}
+
+#[async_trait]
+impl DeadLetters for SqliteLedger {
+    async fn bury(&self, buried: &[DeadLetter]) -> Result<(), BackendError> {
+        let buried: Arc<[DeadLetter]> = buried.into();
+        self.write("dead.bury", move |tx| Box::pin(bury(tx, buried.clone()))).await
+    }
+
+    async fn letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
+        self.look("dead.letters", |tx| Box::pin(letters(tx, most(limit)))).await
+    }
+
+    async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
+        let (consumer, event) = (consumer.to_owned(), event.to_owned());
+        self.write("dead.settle", move |tx| Box::pin(settle(tx, consumer.clone(), event.clone(), how))).await
+    }
+}

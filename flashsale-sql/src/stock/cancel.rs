@@ -1,0 +1,153 @@
+//! The cancelling step, and the one way in which units and coupons come back (**G5**): lines dead, allocated down, coupon free,
+//! all in the transaction that ends the order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flashsale_core::id::ContentHash;
+use flashsale_core::order::{OrderState, back, ending};
+use flashsale_core::sale::Lines;
+use flashsale_core::stock::{Amounts, Cancel, Cancelled, ItemTotals, Order, Update};
+use flashsale_core::{ItemId, OrderId, SaleId, Timestamp};
+
+use super::{SaleRow, ended, items_of, no_such_sale};
+use crate::coupon;
+use crate::dialect::Rows;
+use crate::event::{self, Repeat};
+use crate::order;
+use crate::tx::{End, Fault, Tx};
+
+const KILL_LINES: &str = "UPDATE line SET live = 0 FROM {rows item:text buyer:text order_id:text} r \
+                          WHERE line.sale = ? AND line.item = r.item AND line.buyer = r.buyer \
+                          AND line.order_id = r.order_id AND line.live = 1";
+const GIVE_BACK: &str = "UPDATE item SET allocated = allocated - r.units FROM {rows id:text units:int} r \
+                         WHERE item.sale = ? AND item.id = r.id";
+
+/// Units that come back in one transaction: the rows before, and how many.
+pub(crate) type Returned = BTreeMap<ItemId, (ItemTotals, u32)>;
+
+/// Gives the units and coupons of these orders back, whose units must be allocated. The rows of the orders are the caller's.
+pub(crate) async fn give_back(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>]) -> Result<Returned, Fault> {
+    let lines = || orders.iter().flat_map(|order| order.lines.iter().map(move |line| (order, line)));
+    let items = items_of(tx, sale, lines().map(|(_, line)| &line.item).collect()).await?;
+    let mut returned: Returned = items.into_iter().map(|(id, item)| (id, (item, 0))).collect();
+    for (_, line) in lines() {
+        let row = returned.get_mut(&line.item).ok_or_else(|| Fault::corrupt(format!("no item {}", line.item)))?;
+        row.1 += line.units.units();
+    }
+    let dead = Rows::of(lines(), |(order, line)| {
+        [line.item.as_str().into(), order.id.buyer_str().into(), order.id.as_str().into()]
+    });
+    tx.bulk_exactly(KILL_LINES, &[], dead, &[sale.as_str().into()]).await?;
+    let down = Rows::of(&returned, |(id, (_, units))| [id.as_str().into(), (*units).into()]);
+    tx.bulk_exactly(GIVE_BACK, &[], down, &[sale.as_str().into()]).await?;
+    coupon::restore(tx, orders.iter().filter_map(|order| Some((order.coupon.as_ref()?, &order.id))).collect()).await?;
+    Ok(returned)
+}
+
+/// Tells the facts of units that came back.
+pub(crate) async fn tell_back(tx: &mut Tx<'_>, sale: &SaleId, v: u64, returned: &Returned) -> Result<(), Fault> {
+    let items: Vec<(ItemTotals, u32)> = returned.values().cloned().collect();
+    let events = back(sale, v, tx.now(), &items);
+    event::tell(tx, &events, Repeat::Defect).await
+}
+
+/// Ends orders that nobody pays for, and fences ids that were never decided.
+pub(super) async fn cancel(
+    mut tx: Tx<'_>,
+    id: SaleId,
+    batch: Arc<[Cancel]>,
+) -> Result<End<(Vec<Cancelled>, Option<Update>)>, Fault> {
+    let tx = &mut tx;
+    let sale = SaleRow::locked(tx, &id).await?.ok_or_else(|| no_such_sale(&id))?;
+    let (to, now) = (sale.next(), tx.now());
+    let mut known = order::by_id(tx, batch.iter().map(|cancel| &cancel.id).collect()).await?;
+    let (mut fences, mut undone, mut answers) = (Vec::new(), Vec::new(), Vec::with_capacity(batch.len()));
+    let mut all: Vec<Arc<Order>> = Vec::new();
+    for cancel in &*batch {
+        let ends = match known.get(&cancel.id) {
+            None => {
+                let fence = Arc::new(fence(&id, cancel, to.v, now));
+                fences.push(fence.clone());
+                Ok(fence)
+            }
+            Some(order) => match order.state {
+                OrderState::Offered | OrderState::Accepted if order.sale == id => {
+                    let order = Arc::new(cancelled(order, cancel, to.v, now));
+                    undone.push(order.clone());
+                    Ok(order)
+                }
+                OrderState::Refused | OrderState::Cancelled | OrderState::Refunding | OrderState::Refunded => {
+                    Err(Cancelled::Already(order.clone()))
+                }
+                _ => Err(Cancelled::NotCancellable(order.clone())),
+            },
+        };
+        answers.push(match ends {
+            Ok(order) => {
+                // The same id again in this batch finds it ended.
+                known.insert(OrderId::clone(&order.id), order.clone());
+                all.push(order.clone());
+                Cancelled::Done(order)
+            }
+            Err(answer) => answer,
+        });
+    }
+    if all.is_empty() {
+        return Ok(End::Nothing((answers, None)));
+    }
+    order::insert(tx, &id, &fences).await?;
+    let mut returned = Returned::new();
+    if !undone.is_empty() {
+        returned = give_back(tx, &id, &undone).await?;
+        let rows: Vec<_> = undone.iter().map(|order| (order.clone(), order::Live::No)).collect();
+        order::rewrite(tx, &rows).await?;
+        let events: Vec<_> = undone.iter().flat_map(|order| ending(order, now)).collect();
+        event::tell(tx, &events, Repeat::Defect).await?;
+        tell_back(tx, &id, to.v, &returned).await?;
+    }
+    sale.bump(tx, to).await?;
+    let update = ended(tx, &sale, to, &all, returned).await?;
+    Ok(End::Commit((answers, Some(update))))
+}
+
+/// The row of an id that nobody has asked for yet and that must never be accepted.
+fn fence(sale: &SaleId, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
+    Order {
+        id: cancel.id.clone(),
+        sale: sale.clone(),
+        hash: ContentHash::FENCE,
+        state: OrderState::Cancelled,
+        reason: Some(cancel.reason),
+        stuck: None,
+        ver: 1,
+        v,
+        hold: None,
+        lines: Lines::none(),
+        amounts: Amounts::default(),
+        coupon: None,
+        method: None,
+        note: None,
+        decided_at: now,
+        since: now,
+        pay_by: None,
+        due_at: None,
+        tries: 0,
+        action: None,
+    }
+}
+
+fn cancelled(order: &Order, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
+    Order {
+        state: OrderState::Cancelled,
+        reason: Some(cancel.reason),
+        stuck: None,
+        ver: order.ver + 1,
+        v,
+        since: now,
+        due_at: None,
+        tries: 0,
+        action: None,
+        ..order.clone()
+    }
+}
