@@ -103,6 +103,7 @@ fn bars(
     labels: &[String],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let top = panel.series.iter().flat_map(|s| &s.2).copied().fold(0.0, f64::max).max(0.1) * 1.15;
+    // A segmented axis includes its end: one empty group at the right, where the legend stands.
     let groups = u32::try_from(labels.len())?;
     let mut chart = ChartBuilder::on(area)
         .caption(panel.title, ("sans-serif", 20))
@@ -113,6 +114,7 @@ fn bars(
     chart
         .configure_mesh()
         .disable_x_mesh()
+        .y_max_light_lines(1)
         .x_labels(labels.len())
         .x_label_formatter(&|at| match at {
             SegmentValue::CenterOf(n) => labels.get(*n as usize).cloned().unwrap_or_default(),
@@ -120,7 +122,7 @@ fn bars(
         })
         .draw()?;
     // Bars of one group stand beside each other: in pixels, because a segmented axis has no fractions.
-    let width = chart.plotting_area().dim_in_pixel().0 as i32 / i32::try_from(labels.len())?.max(1);
+    let width = chart.plotting_area().dim_in_pixel().0 as i32 / (i32::try_from(labels.len())? + 1);
     let count = i32::try_from(panel.series.len())?;
     let bar = (width * 8 / 10 / count).clamp(1, 60);
     for (k, (name, colour, values)) in panel.series.iter().enumerate() {
