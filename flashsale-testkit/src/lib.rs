@@ -11,7 +11,8 @@
 
 pub mod fixture;
 pub mod sample;
+pub mod sim;
 pub mod suite;
 
 pub use fixture::{Fixture, MemoryGates, MemoryLedgers};
-pub use suite::run;
+pub use suite::{run, together};
