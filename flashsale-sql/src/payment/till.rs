@@ -42,6 +42,8 @@ pub(super) struct Till {
     last: u64,
     now: Timestamp,
     entries: Vec<WalletEntry>,
+    /// The facts, in the order in which they became true.
+    events: Vec<Event>,
 }
 
 impl Till {
@@ -57,7 +59,7 @@ impl Till {
             accounts.insert(row.id()?, Account { balance: row.int()?, kept: true, moved: false });
         }
         let last = tx.row(LAST, vec![]).await?.map_or(Ok(0), |row| row.fields().number())?;
-        Ok(Self { accounts, last, now: tx.now(), entries: Vec::new() })
+        Ok(Self { accounts, last, now: tx.now(), entries: Vec::new(), events: Vec::new() })
     }
 
     pub(super) fn balance(&self, member: &BuyerId) -> i64 {
@@ -79,7 +81,14 @@ impl Till {
         let no = self.last + 1;
         self.last = no;
         let (balance, cause) = (shown(account.balance), cause.to_owned());
-        self.entries.push(WalletEntry { no, member: member.clone(), kind, amount, balance, cause, at: self.now });
+        let entry = WalletEntry { no, member: member.clone(), kind, amount, balance, cause, at: self.now };
+        self.events.push(fact(&entry));
+        self.entries.push(entry);
+    }
+
+    /// Tells a fact that is no movement, in its place among them.
+    pub(super) fn tell(&mut self, subject: &str, version: u64, fact: Fact) {
+        self.events.push(Event { subject: subject.to_owned(), version, sale: None, time: self.now, fact });
     }
 
     /// Writes what moved.
@@ -102,8 +111,7 @@ impl Till {
             ]
         });
         tx.bulk_exactly(ENTRIES, &[], rows, &[]).await?;
-        let events: Vec<Event> = self.entries.iter().map(fact).collect();
-        event::tell(tx, &events, Repeat::Defect).await
+        event::tell(tx, &self.events, Repeat::Defect).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flashsale_core::coupon::Coupon;
 use flashsale_core::discount::CouponRefusal;
-use flashsale_core::event::{Event, Fact};
+use flashsale_core::event::Fact;
 use flashsale_core::payment::{EntryKind, Split, WalletAct, WalletDone, WalletRefusal, WalletRequest};
 use flashsale_core::{BuyerId, CouponId, Method, Money, OrderId, Timestamp};
 
@@ -13,7 +13,6 @@ use super::till::{Till, platform};
 use super::{minor, shown};
 use crate::coupon;
 use crate::dialect::{Rows, Value};
-use crate::event::{self, Repeat};
 use crate::tx::{End, Fault, Tx, json};
 
 const KNOWN: &str =
@@ -29,7 +28,7 @@ struct Counter {
     till: Till,
     known: HashMap<OrderId, (WalletAct, WalletDone)>,
     coupons: HashMap<CouponId, Coupon>,
-    redeemed: Vec<(CouponId, OrderId, Money)>,
+    redeemed: Vec<(CouponId, OrderId)>,
     now: Timestamp,
 }
 
@@ -59,16 +58,7 @@ pub(super) async fn wallet(mut tx: Tx<'_>, batch: Arc<[WalletRequest]>) -> Resul
         return Ok(End::Nothing(answers));
     }
     tx.bulk_exactly(RECORD, &[], done, &[]).await?;
-    coupon::redeem(tx, counter.redeemed.iter().map(|(coupon, by, _)| (coupon, by)).collect()).await?;
-    let now = counter.now;
-    let redeemed = counter.redeemed.into_iter().map(|(coupon, by, funded)| Event {
-        subject: by.as_str().to_owned(),
-        version: 1,
-        sale: None,
-        time: now,
-        fact: Fact::CouponRedeemed { coupon, used_by: by, funded },
-    });
-    event::tell(tx, &redeemed.collect::<Vec<_>>(), Repeat::Defect).await?;
+    coupon::redeem(tx, counter.redeemed.iter().map(|(coupon, by)| (coupon, by)).collect()).await?;
     counter.till.close(tx).await?;
     Ok(End::Commit(answers))
 }
@@ -157,7 +147,9 @@ impl Counter {
         }
         if let Some(coupon) = coupon.and_then(|id| self.coupons.get_mut(id)) {
             coupon.used_by = Some(id.clone());
-            self.redeemed.push((coupon.id.clone(), id.clone(), split.funded));
+            self.redeemed.push((coupon.id.clone(), id.clone()));
+            let fact = Fact::CouponRedeemed { coupon: coupon.id.clone(), used_by: id.clone(), funded: split.funded };
+            self.till.tell(id.as_str(), 1, fact);
         }
         self.till.move_money(buyer, EntryKind::Paid, -minor(split.buyer_pays), id.as_str());
         self.till.move_money(seller, EntryKind::Received, minor(split.seller_gets), id.as_str());
