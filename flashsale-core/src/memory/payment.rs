@@ -22,7 +22,8 @@ pub(super) struct WalletRows {
     pub(super) balances: BTreeMap<BuyerId, i64>,
     entries: Vec<WalletEntry>,
     requests: BTreeMap<OrderId, (WalletAct, WalletDone)>,
-    pub(super) payments: BTreeMap<PaymentKey, Payment>,
+    /// By order and attempt: how it is paid is no part of a key's name.
+    pub(super) payments: BTreeMap<(OrderId, u32), Payment>,
     /// What was put in, less what was taken out.
     pub(super) put_in: i64,
 }
@@ -46,6 +47,11 @@ pub(super) enum Then {
         funded: Money,
     },
     GivenBack,
+}
+
+/// The name of a key.
+fn name(key: &PaymentKey) -> (OrderId, u32) {
+    (key.order.clone(), key.attempt)
 }
 
 /// The account that pays for coupons.
@@ -177,7 +183,7 @@ impl Tables {
     }
 
     fn pay(&mut self, charge: &Charge, now: Timestamp) -> Outcome {
-        if !self.wallet.payments.contains_key(&charge.key) {
+        if !self.wallet.payments.contains_key(&name(&charge.key)) {
             let payment = if self.wallet.balance(&charge.buyer) < minor(charge.amount) {
                 Payment::Declined(DeclineReason::Insufficient)
             } else {
@@ -185,13 +191,13 @@ impl Tables {
                 self.move_money(&charge.buyer, EntryKind::Paid, -minor(charge.amount), &cause, now);
                 Payment::Approved { buyer: charge.buyer.clone(), amount: charge.amount, then: Then::Waits }
             };
-            self.wallet.payments.insert(charge.key.clone(), payment);
+            self.wallet.payments.insert(name(&charge.key), payment);
         }
         self.paid(&charge.key).unwrap_or(Outcome::Unknown)
     }
 
     fn paid(&self, key: &PaymentKey) -> Option<Outcome> {
-        Some(match self.wallet.payments.get(key)? {
+        Some(match self.wallet.payments.get(&name(key))? {
             Payment::Approved { amount, .. } => Outcome::Approved { amount: *amount, reference: key.to_string() },
             Payment::Declined(reason) => Outcome::Declined(*reason),
             Payment::Fenced => Outcome::Declined(DeclineReason::Refused),
@@ -199,14 +205,14 @@ impl Tables {
     }
 
     fn fence(&mut self, key: &PaymentKey) -> Fenced {
-        match self.wallet.payments.entry(key.clone()).or_insert(Payment::Fenced) {
+        match self.wallet.payments.entry(name(key)).or_insert(Payment::Fenced) {
             Payment::Approved { amount, .. } => Fenced::Approved { amount: *amount, reference: key.to_string() },
             Payment::Declined(_) | Payment::Fenced => Fenced::Cancelled,
         }
     }
 
     fn capture(&mut self, seller: &BuyerId, capture: &Capture, now: Timestamp) {
-        let Some(Payment::Approved { then, .. }) = self.wallet.payments.get_mut(&capture.key) else { return };
+        let Some(Payment::Approved { then, .. }) = self.wallet.payments.get_mut(&name(&capture.key)) else { return };
         // Money that went back to the buyer is not paid to the seller as well.
         if !matches!(then, Then::Waits) {
             return;
@@ -219,7 +225,7 @@ impl Tables {
     }
 
     fn give_back(&mut self, key: &PaymentKey, now: Timestamp) {
-        let Some(Payment::Approved { buyer, amount, then }) = self.wallet.payments.get_mut(key) else { return };
+        let Some(Payment::Approved { buyer, amount, then }) = self.wallet.payments.get_mut(&name(key)) else { return };
         let (buyer, amount, cause) = (buyer.clone(), *amount, key.to_string());
         match std::mem::replace(then, Then::GivenBack) {
             Then::GivenBack => return,
@@ -277,8 +283,9 @@ impl WalletLedger for MemoryLedger {
     async fn settle(&self, seller: &BuyerId, batch: &[Capture]) -> Result<(), BackendError> {
         let now = self.now();
         let mut tables = self.tables();
-        let approved =
-            |capture: &&Capture| matches!(tables.wallet.payments.get(&capture.key), Some(Payment::Approved { .. }));
+        let approved = |capture: &&Capture| {
+            matches!(tables.wallet.payments.get(&name(&capture.key)), Some(Payment::Approved { .. }))
+        };
         if let Some(capture) = batch.iter().find(|capture| !approved(capture)) {
             let why = format!("{} was never approved", capture.key);
             return Err(BackendError::new(ErrorKind::Data, "wallet.settle", why));
