@@ -1,0 +1,125 @@
+//! What every route shares: the wired system, the settings, the boards and the meters; and the router.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use flashsale_core::{BackendError, Clock, FlashSale, Timestamp, Wallet};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::board::Board;
+use crate::clock::ShiftedClock;
+use crate::config::Config;
+use crate::meters::Meters;
+use crate::problem::Problem;
+use crate::routes;
+use crate::settled::Counts;
+use crate::wiring::Wired;
+
+/// The shop as the routes see it. A clone is the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    wired: Wired,
+    board: Board,
+    meters: Meters,
+    counts: Counts,
+}
+
+impl App {
+    pub(crate) async fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
+        let board = Board::new(config.limits_sse_max);
+        let counts = Counts::open(&wired.file).await?;
+        Ok(Self(Arc::new(Shared { config, wired, board, meters: Meters::new(), counts })))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn flash(&self) -> &FlashSale {
+        &self.0.wired.flash
+    }
+
+    pub(crate) fn wallet(&self) -> &Wallet {
+        &self.0.wired.wallet
+    }
+
+    pub(crate) fn clock(&self) -> &ShiftedClock {
+        &self.0.wired.clock
+    }
+
+    pub(crate) fn board(&self) -> &Board {
+        &self.0.board
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    pub(crate) fn wired(&self) -> &Wired {
+        &self.0.wired
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+}
+
+/// The API, as its document describes it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "flashsale",
+        description = "First-come-first-served sales. 202 means accepted and durable. 503 always means that nothing was promised: \
+                       repeat with the same Idempotency-Key. Errors are application/problem+json with a stable `code`. Money is in \
+                       minor units, time in RFC 3339 UTC. The buyer is the header Flashsale-Member while dev.members is on."
+    ),
+    components(schemas(crate::problem::ProblemView))
+)]
+struct Api;
+
+/// The document of the API.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    documented().into_openapi()
+}
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .merge(routes::sales::routes())
+        .merge(routes::orders::routes())
+        .merge(routes::quotes::routes())
+        .merge(routes::wallet::routes())
+        .merge(routes::campaigns::routes())
+        .merge(routes::ops::routes())
+        .merge(routes::dev::routes())
+}
+
+/// All routes.
+pub(crate) fn router(app: App) -> Router {
+    let (router, api) = documented().split_for_parts();
+    router
+        .merge(crate::pages::routes())
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", api))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(app)
+}
+
+async fn unknown_route() -> Response {
+    Problem::new("route_unknown", "there is no such route; /docs lists them").into_response()
+}
+
+async fn unknown_method() -> Response {
+    Problem::new("method_not_allowed", "the route is there, for another method; /docs lists them").into_response()
+}

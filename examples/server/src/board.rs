@@ -1,0 +1,266 @@
+//! What public pages and streams show of sales: copied from gate and ledger at most once a second, never read per request.
+//!
+//! Owns the faces of sales, when they are renewed, and the broadcast that tells of it. Figures are approximate by up to a
+//! second and say when they were true. The sales that windows of campaigns are do not show here.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use flashsale_core::sale::{SaleState, Window};
+use flashsale_core::stock::{Level, Totals};
+use flashsale_core::{BackendError, FlashSale, ItemId, Money, SaleId, Timestamp};
+use hyper::body::Bytes;
+use tokio::sync::broadcast;
+
+use crate::stream;
+
+/// Frames that a slow reader may be behind before it is dropped.
+const BEHIND_MAX: usize = 16;
+
+/// A sale whose gate is not loaded is read from the ledger only at every so many looks.
+const ASLEEP_EVERY: u64 = 10;
+
+/// What a sale's name has when it is a campaign's window; no sale of the shop's own has it.
+pub(crate) const WINDOW_MARK: char = ':';
+
+/// A sale as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Face {
+    pub(crate) id: SaleId,
+    /// Grows by one when anything changes.
+    pub(crate) tick: u64,
+    /// When these figures were true.
+    pub(crate) at: Timestamp,
+    pub(crate) state: SaleState,
+    pub(crate) window: Window,
+    pub(crate) items: Vec<FaceItem>,
+    totals: Totals,
+    level: Option<Level>,
+}
+
+/// An item as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FaceItem {
+    pub(crate) item: ItemId,
+    pub(crate) price: Money,
+    pub(crate) limit: u32,
+    pub(crate) total: u32,
+    pub(crate) left: u32,
+    pub(crate) held: u32,
+    pub(crate) sold: u32,
+}
+
+/// The word for where a sale stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Scheduled,
+    Open,
+    SoldOut,
+    Paused,
+    Closed,
+}
+
+impl Standing {
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Open => "open",
+            Self::SoldOut => "sold_out",
+            Self::Paused => "paused",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Face {
+    fn of(id: &SaleId, totals: Totals, level: Option<Level>, at: Timestamp) -> Self {
+        let open = level.as_ref().filter(|level| level.open);
+        let items = totals.items.iter().map(|item| {
+            let free = item.total.saturating_sub(item.allocated);
+            let held = open.and_then(|level| level.items.iter().find(|row| row.0 == item.item));
+            let (free, held) = held.map_or((free, 0), |(_, free, held)| (*free, *held));
+            FaceItem {
+                item: item.item.clone(),
+                price: item.price,
+                limit: item.limit.units(),
+                total: item.total,
+                left: free.saturating_sub(held),
+                held,
+                sold: item.total.saturating_sub(free),
+            }
+        });
+        let (items, state, window) = (items.collect(), totals.door.state, totals.door.window);
+        Self { id: id.clone(), tick: 1, at, state, window, items, totals, level }
+    }
+
+    /// Where the sale stands at `now`.
+    pub(crate) fn standing(&self, now: Timestamp) -> Standing {
+        match self.state {
+            SaleState::Closed => Standing::Closed,
+            _ if now >= self.window.closes_at => Standing::Closed,
+            SaleState::Paused => Standing::Paused,
+            SaleState::Open if now < self.window.opens_at => Standing::Scheduled,
+            SaleState::Open if self.items.iter().all(|item| item.sold >= item.total) => Standing::SoldOut,
+            SaleState::Open => Standing::Open,
+        }
+    }
+
+    /// The price of an item, if the sale has it.
+    pub(crate) fn price(&self, item: &ItemId) -> Option<Money> {
+        self.items.iter().find(|row| row.item == *item).map(|row| row.price)
+    }
+
+    pub(crate) fn opens_at(&self) -> Option<Timestamp> {
+        Some(self.window.opens_at).filter(|at| *at != Window::ALWAYS.opens_at)
+    }
+
+    pub(crate) fn closes_at(&self) -> Option<Timestamp> {
+        Some(self.window.closes_at).filter(|at| *at != Window::ALWAYS.closes_at)
+    }
+
+    /// Whether somebody who watches would see a difference.
+    fn looks_like(&self, other: &Self, before: Timestamp, now: Timestamp) -> bool {
+        self.items == other.items && self.window == other.window && other.standing(before) == self.standing(now)
+    }
+}
+
+/// A sale's face and its broadcast.
+#[derive(Debug, Clone)]
+struct Post {
+    face: Arc<Face>,
+    frames: broadcast::Sender<Bytes>,
+}
+
+/// All faces.
+#[derive(Debug)]
+pub(crate) struct Board {
+    posts: RwLock<BTreeMap<SaleId, Post>>,
+    looks: AtomicU64,
+    streams: Arc<AtomicUsize>,
+    streams_max: usize,
+    /// One renewal at a time.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+impl Board {
+    pub(crate) fn new(streams_max: u64) -> Self {
+        Self {
+            posts: RwLock::default(),
+            looks: AtomicU64::new(0),
+            streams: Arc::default(),
+            streams_max: usize::try_from(streams_max).unwrap_or(usize::MAX),
+            renewing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(crate) fn face(&self, sale: &SaleId) -> Option<Arc<Face>> {
+        self.read().get(sale).map(|post| post.face.clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Face>> {
+        self.read().values().map(|post| post.face.clone()).collect()
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<SaleId, Post>> {
+        self.posts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at every sale and tells what changed.
+    pub(crate) async fn renew(&self, flash: &FlashSale, now: Timestamp) -> Result<(), BackendError> {
+        let _alone = self.renewing.lock().await;
+        let look = self.looks.fetch_add(1, Ordering::Relaxed);
+        for id in flash.stock.sales().await? {
+            if !id.as_str().contains(WINDOW_MARK) {
+                self.renew_one(flash, &id, now, look).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn renew_one(&self, flash: &FlashSale, id: &SaleId, now: Timestamp, look: u64) -> Result<(), BackendError> {
+        let level = flash.stock.level(id).await?;
+        let before = self.face(id);
+        let version = level.as_ref().filter(|level| level.open).and_then(|level| level.version);
+        let known = before.as_ref().filter(|face| match version {
+            Some(version) => face.totals.version == version,
+            None => !look.is_multiple_of(ASLEEP_EVERY),
+        });
+        let totals = match known {
+            Some(face) => face.totals.clone(),
+            None => match flash.stock.totals(id).await? {
+                Some(totals) => totals,
+                None => return Ok(()),
+            },
+        };
+        let mut face = Face::of(id, totals, level, now);
+        let told = match &before {
+            Some(old) if face.looks_like(old, old.at, now) => {
+                face.tick = old.tick;
+                None
+            }
+            Some(old) => {
+                face.tick = old.tick + 1;
+                let door = old.window != face.window || old.standing(old.at) != face.standing(now);
+                Some(door)
+            }
+            None => Some(true),
+        };
+        let face = Arc::new(face);
+        let frames = {
+            let mut posts = self.posts.write().unwrap_or_else(PoisonError::into_inner);
+            let post = posts
+                .entry(id.clone())
+                .or_insert_with(|| Post { face: face.clone(), frames: broadcast::channel(BEHIND_MAX).0 });
+            post.face = face.clone();
+            post.frames.clone()
+        };
+        if let Some(door) = told.filter(|_| frames.receiver_count() > 0) {
+            if door {
+                let _ = frames.send(stream::sale_frame(&face, now));
+            }
+            let _ = frames.send(stream::tick_frame(&face, now));
+        }
+        Ok(())
+    }
+
+    /// Sends a frame to everybody who watches any sale.
+    pub(crate) fn tell_all(&self, frame: &Bytes) {
+        for post in self.read().values() {
+            // Nobody may be watching.
+            let _ = post.frames.send(frame.clone());
+        }
+    }
+
+    /// Lets one more watch a sale, if there is room.
+    pub(crate) fn watch(&self, sale: &SaleId) -> Watching {
+        let Some(post) = self.read().get(sale).cloned() else { return Watching::UnknownSale };
+        let turn = Turn(self.streams.clone());
+        if self.streams.fetch_add(1, Ordering::AcqRel) >= self.streams_max {
+            return Watching::Full;
+        }
+        Watching::Yes { face: post.face, frames: post.frames.subscribe(), turn }
+    }
+}
+
+/// Whether somebody may watch.
+#[derive(Debug)]
+pub(crate) enum Watching {
+    Yes { face: Arc<Face>, frames: broadcast::Receiver<Bytes>, turn: Turn },
+    UnknownSale,
+    Full,
+}
+
+/// A place among the streams, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<AtomicUsize>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

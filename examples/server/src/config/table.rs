@@ -1,0 +1,214 @@
+//! The table of settings: the one source of their names, defaults, bounds and reasons.
+//!
+//! The page `docs/reference/config.md`, the flags, the names in the environment and the refusal of unknown keys all come from
+//! here. Does not read anything.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use flashsale_core::SaleId;
+
+/// One setting.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name: `group.name`.
+    pub key: &'static str,
+    /// What it is when nobody says.
+    pub default: &'static str,
+    /// Between what and what it may be; empty where the type says it.
+    pub bounds: &'static str,
+    /// What it sets.
+    pub what: &'static str,
+    /// Why the default is what it is.
+    pub why: &'static str,
+}
+
+impl Entry {
+    /// Its name as a flag: `--http.header-timeout-ms`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// Its name in the environment: `FLASHSALE_HTTP__HEADER_TIMEOUT_MS`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::PREFIX, self.key.replace('.', "__").to_uppercase())
+    }
+}
+
+/// Something that can be switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Switch {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+}
+
+/// A share of one: 0 is never, 1 always.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate(pub f64);
+
+/// A value that can be read from the text of a setting.
+pub(super) trait Setting: Sized {
+    fn read(text: &str, bounds: Option<RangeInclusive<u64>>) -> Result<Self, String>;
+}
+
+impl Setting for u64 {
+    fn read(text: &str, bounds: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        let number: Self = text.parse().map_err(|_| "it is a whole number".to_owned())?;
+        match bounds {
+            Some(bounds) if !bounds.contains(&number) => {
+                Err(format!("it is from {} to {}", bounds.start(), bounds.end()))
+            }
+            _ => Ok(number),
+        }
+    }
+}
+
+impl Setting for Rate {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Self(share)),
+            _ => Err("it is a share from 0 to 1".to_owned()),
+        }
+    }
+}
+
+impl Setting for Switch {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        match text {
+            "true" | "on" => Ok(Self::On),
+            "false" | "off" => Ok(Self::Off),
+            _ => Err("it is true or false".to_owned()),
+        }
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        text.parse().map_err(|_| "it is an address and a port, such as 127.0.0.1:8080".to_owned())
+    }
+}
+
+impl Setting for SaleId {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        Self::new(text).map_err(|bad| bad.to_string())
+    }
+}
+
+impl Setting for String {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        if text.is_empty() { Err("it is not empty".to_owned()) } else { Ok(text.to_owned()) }
+    }
+}
+
+macro_rules! settings {
+    ($($key:literal $field:ident: $kind:ty = $default:literal $(in $least:literal to $most:literal)?, $what:literal, $why:literal;)*) => {
+        /// What the server was told, every value within its bounds.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            $(#[doc = $what] pub $field: $kind,)*
+        }
+
+        /// All settings, in the order of the page.
+        pub const TABLE: &[Entry] = &[$(Entry {
+            key: $key,
+            default: $default,
+            bounds: concat!($(stringify!($least), " to ", stringify!($most))?),
+            what: $what,
+            why: $why,
+        },)*];
+
+        impl Config {
+            /// Reads every setting from its text.
+            pub(super) fn read(values: &super::Values) -> Result<Self, super::ConfigError> {
+                Ok(Self {
+                    $($field: {
+                        let (text, origin) = values.text($key);
+                        let bounds: Option<RangeInclusive<u64>> = None $(.or(Some($least..=$most)))?;
+                        <$kind as Setting>::read(text, bounds).map_err(|why| super::ConfigError::Value {
+                            key: $key, value: super::redacted($key, text), origin: origin.to_string(), why,
+                        })?
+                    },)*
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    "http.bind" http_bind: SocketAddr = "127.0.0.1:8080",
+        "Where the server listens; port 0 takes a free one",
+        "Loopback, because an example has no log-in yet and nobody else should reach it.";
+    "http.header_timeout_ms" http_header_timeout_ms: u64 = "5000" in 10 to 600000,
+        "How long a client may take to send a request's head",
+        "Heads arrive within a second even over bad networks, and a slow client must not keep a connection for ever.";
+    "http.request_timeout_ms" http_request_timeout_ms: u64 = "10000" in 10 to 600000,
+        "How long a request may take; then the answer is 503 `unknown`: repeat with the same key",
+        "A hold lasts 30 seconds, so a request that is given up after 10 can still be repeated within it.";
+    "http.body_bytes_max" http_body_bytes_max: u64 = "16384" in 1024 to 1048576,
+        "The largest body",
+        "An order of 16 lines with an address of 4 KiB fits three times over.";
+    "http.connections_max" http_connections_max: u64 = "20000" in 1 to 1000000,
+        "The most connections; more wait to be accepted",
+        "Each costs some tens of kilobytes, so this many fit into a small machine.";
+    "http.in_flight_max" http_in_flight_max: u64 = "2048" in 1 to 1000000,
+        "The most requests at the same time; more are answered 503 `shedding`",
+        "Eight full batches: more would only wait, and waiting is what a client does better by itself.";
+    "http.shutdown_ms" http_shutdown_ms: u64 = "15000" in 0 to 600000,
+        "How long a shutdown waits for what is on its way",
+        "Longer than a request may take, so that every answer still goes out.";
+    "sql.url" sql_url: String = "sqlite://flashsale-data/flashsale.db",
+        "The ledger's database: `sqlite://PATH`",
+        "A file in a directory of its own needs nothing to be installed and survives a crash.";
+    "sale.ordinary" sale_ordinary: SaleId = "shop",
+        "The standing sale of orders that name none",
+        "Ordinary items are a sale without an end, so they take the same path and have the same promises.";
+    "sale.hold_ms" sale_hold_ms: u64 = "30000" in 10 to 3600000,
+        "How long the gate holds units, for sales that do not say",
+        "Thirty seconds outlast every request deadline.";
+    "sale.pay_within_s" sale_pay_within_s: u64 = "600" in 0 to 604800,
+        "How long a buyer has to pay, for sales that do not say",
+        "Ten minutes suffice for a payment page.";
+    "batch.reserve_max" batch_reserve_max: u64 = "256" in 1 to 500,
+        "The most requests in one call of the gate",
+        "Larger batches gain little and delay the first of them.";
+    "batch.accept_max" batch_accept_max: u64 = "256" in 1 to 500,
+        "The most orders in one accepting transaction",
+        "One commit for so many makes the disk's share of an order small; more only delays the first of them.";
+    "payment.decline_rate" payment_decline_rate: Rate = "0.2",
+        "How often the simulated provider declines",
+        "One in five shows what becomes of units that come back.";
+    "payment.leave_rate" payment_leave_rate: Rate = "0",
+        "How often the simulated buyer leaves the payment page",
+        "Who tries the page by hand should see his own order end well.";
+    "payment.unknown_rate" payment_unknown_rate: Rate = "0",
+        "How often the simulated provider's answer is lost",
+        "A lost answer takes seconds to clear up, which a first look should not meet.";
+    "payment.latency_ms" payment_latency_ms: u64 = "20" in 0 to 60000,
+        "How long each answer of the simulated provider takes",
+        "Long enough to be seen under way, short enough not to be waited for.";
+    "payment.lanes" payment_lanes: u64 = "16" in 1 to 4096,
+        "The most payments asked for at the same time",
+        "Providers limit it, most of them near this.";
+    "payment.seed" payment_seed: u64 = "1" in 0 to 18446744073709551615,
+        "Which fates the simulated provider draws",
+        "The same seed and key meet the same fate again, also after a restart.";
+    "limits.sse_max" limits_sse_max: u64 = "10000" in 0 to 1000000,
+        "The most live streams at the same time; more are answered 503 `streams_full`",
+        "Half of the connections, so that watching never keeps anybody from buying.";
+    "dev.members" dev_members: Switch = "true",
+        "Whether a buyer is whoever the header `Flashsale-Member` says, and sales and campaigns can be written down by anybody",
+        "The example has no log-in yet; the server says so loudly and refuses it on anything but loopback.";
+    "dev.clock" dev_clock: Switch = "false",
+        "Whether the clock can be moved by `PUT /dev/v1/clock`",
+        "A moved clock ends holds and orders early, so it is asked for by name.";
+    "telemetry.log" telemetry_log: String = "info",
+        "What is logged, as `tracing` filters say it",
+        "Starts, stops and failures; nothing per request.";
+    "seed.enabled" seed_enabled: Switch = "true",
+        "Whether a sale and a campaign are written down at the start, if they are not there",
+        "A first look needs something to buy.";
+}

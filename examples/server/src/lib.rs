@@ -1,0 +1,26 @@
+//! A complete first-come-first-served shop on `flashsale`: memory gate, SQLite ledger, one process.
+//!
+//! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: [`serve`](crate) lets it in,
+//! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
+//! pages show, so that watching a sale never reads the ledger; `pages/` draws them.
+
+mod app;
+mod board;
+mod clock;
+pub mod config;
+mod extract;
+mod meters;
+mod pages;
+mod problem;
+mod routes;
+mod seed;
+mod serve;
+mod settled;
+mod stream;
+mod wiring;
+
+pub use app::openapi;
+pub use clock::ShiftedClock;
+pub use problem::{CODES, CodeNo, Problem};
+pub use serve::{Running, StartError, start};
+pub use wiring::file;

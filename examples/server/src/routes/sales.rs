@@ -1,0 +1,252 @@
+//! `/v1/sales`: what is sold and what is left, the live stream, and writing down a sale.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flashsale_core::sale::Window;
+use flashsale_core::{Item, ItemId, Money, Quantity, Sale, SaleId, Timestamp};
+use hyper::Request;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Answer, json, with};
+use crate::app::App;
+use crate::board::{Face, WINDOW_MARK, Watching};
+use crate::extract::{self, Name};
+use crate::problem::{At, Problem};
+use crate::routes::dev;
+use crate::stream;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show)).routes(routes!(watch))
+}
+
+/// A sale as it is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SaleView<'a> {
+    /// Its name.
+    id: &'a str,
+    /// scheduled, open, sold_out, paused, closed.
+    state: &'static str,
+    /// From when it sells; null where it always did.
+    #[schema(value_type = Option<String>)]
+    opens_at: Option<At>,
+    /// Until when; null where it has no end.
+    #[schema(value_type = Option<String>)]
+    closes_at: Option<At>,
+    /// What it sells.
+    items: Vec<ItemView<'a>>,
+    /// The server's time.
+    #[schema(value_type = String)]
+    server_time: At,
+}
+
+/// An item as it is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ItemView<'a> {
+    /// Its name.
+    item: &'a str,
+    /// What one costs.
+    price: u64,
+    /// How many one buyer may have.
+    limit: u32,
+    /// How many there are in all.
+    total: u32,
+    /// How many can be bought, approximately; zero only if the gate said so.
+    left: u32,
+    /// How many are being bought right now.
+    held: u32,
+    /// How many are ordered or sold.
+    sold: u32,
+    /// When these figures were true.
+    #[schema(value_type = String)]
+    at: At,
+}
+
+impl<'a> SaleView<'a> {
+    fn of(face: &'a Face, now: Timestamp) -> Self {
+        let items = face.items.iter().map(|item| ItemView {
+            item: item.item.as_str(),
+            price: item.price.minor(),
+            limit: item.limit,
+            total: item.total,
+            left: item.left,
+            held: item.held,
+            sold: item.sold,
+            at: At(face.at),
+        });
+        Self {
+            id: face.id.as_str(),
+            state: face.standing(now).code(),
+            opens_at: face.opens_at().map(At),
+            closes_at: face.closes_at().map(At),
+            items: items.collect(),
+            server_time: At(now),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SaleList<'a> {
+    /// In order of name.
+    sales: Vec<SaleView<'a>>,
+    /// The server's time.
+    #[schema(value_type = String)]
+    server_time: At,
+}
+
+/// The answer that anybody may keep for a second, or that he has it already.
+fn public(view: &impl Serialize, tag: &str, asked: &HeaderMap) -> Response {
+    let known = asked.get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = if known {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        json(StatusCode::OK, view)
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=1"));
+    with(response, ETAG, tag)
+}
+
+/// Lists the sales.
+#[utoipa::path(get, path = "/v1/sales", tag = "sales", responses((status = 200, body = SaleList), (status = 304, description = "As the ETag says")))]
+async fn list(State(app): State<App>, headers: HeaderMap) -> Answer {
+    let now = app.now();
+    let faces = app.board().all();
+    let marks = faces.iter().map(|face| (face.tick, face.standing(now).code()));
+    let tag = marks.fold(String::from("W/\"all"), |tag, (tick, state)| format!("{tag}-{tick}.{state}")) + "\"";
+    let sales = faces.iter().map(|face| SaleView::of(face, now)).collect();
+    Ok(public(&SaleList { sales, server_time: At(now) }, &tag, &headers))
+}
+
+/// Shows a sale.
+#[utoipa::path(get, path = "/v1/sales/{id}", tag = "sales", params(("id" = String, Path)),
+    responses((status = 200, body = SaleView), (status = 304, description = "As the ETag says"), (status = 404, description = "unknown_sale")))]
+async fn show(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Answer {
+    let now = app.now();
+    let face = SaleId::new(&id).ok().and_then(|id| app.board().face(&id)).ok_or_else(unknown)?;
+    let tag = format!("W/\"{}-{}\"", face.tick, face.standing(now).code());
+    Ok(public(&SaleView::of(&face, now), &tag, &headers))
+}
+
+fn unknown() -> Problem {
+    Problem::new("unknown_sale", "there is no such sale")
+}
+
+/// Watches a sale live (Server-Sent Events): `sale`, `tick`, and `bye` when the server goes away.
+#[utoipa::path(get, path = "/v1/sales/{id}/stream", tag = "sales", params(("id" = String, Path)),
+    responses((status = 200, description = "text/event-stream"), (status = 404, description = "unknown_sale"), (status = 503, description = "streams_full")))]
+async fn watch(State(app): State<App>, Name(id): Name) -> Answer {
+    let id = SaleId::new(&id).map_err(|_| unknown())?;
+    match app.board().watch(&id) {
+        Watching::Yes { face, frames, turn } => Ok(stream::answer(&face, app.now(), frames, turn)),
+        Watching::UnknownSale => Err(unknown()),
+        Watching::Full => {
+            let problem = Problem::new("streams_full", "look at the page instead, or come again");
+            Ok(problem.retry_after(Some(Duration::from_secs(5))).into_response())
+        }
+    }
+}
+
+/// The terms of a sale.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SaleBody {
+    /// Its name: 1 to 64 of A-Z a-z 0-9 _ . - (a colon is kept for campaigns).
+    #[schema(value_type = String)]
+    id: SaleId,
+    /// From when it sells (RFC 3339, or milliseconds); without it, always.
+    #[serde(default, deserialize_with = "moment")]
+    #[schema(value_type = Option<String>)]
+    opens_at: Option<Timestamp>,
+    /// Until when; without it, it has no end.
+    #[serde(default, deserialize_with = "moment")]
+    #[schema(value_type = Option<String>)]
+    closes_at: Option<Timestamp>,
+    /// How long the gate holds units.
+    hold_ms: Option<u64>,
+    /// How long a buyer has to pay.
+    pay_within_s: Option<u64>,
+    /// 1 to 64 items.
+    items: Vec<ItemBody>,
+}
+
+/// The terms of an item.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ItemBody {
+    /// Its name.
+    #[schema(value_type = String)]
+    id: ItemId,
+    /// How many units there are.
+    #[schema(value_type = u32)]
+    total: Quantity,
+    /// What one costs.
+    #[schema(value_type = u64)]
+    price: Money,
+    /// How many one buyer may have.
+    #[schema(value_type = u32)]
+    per_buyer: Quantity,
+}
+
+/// A point in time: RFC 3339, or milliseconds since 1970.
+pub(crate) fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Moment {
+        Ms(i64),
+        Text(String),
+    }
+    match Option::<Moment>::deserialize(from).map_err(|_| D::Error::custom("a time is RFC 3339, or milliseconds"))? {
+        None => Ok(None),
+        Some(Moment::Ms(ms)) => Ok(Some(Timestamp::from_ms(ms))),
+        Some(Moment::Text(text)) => match text.parse::<jiff::Timestamp>() {
+            Ok(at) => Ok(Some(Timestamp::from_ms(at.as_millisecond()))),
+            Err(_) => Err(D::Error::custom("a time is RFC 3339, or milliseconds")),
+        },
+    }
+}
+
+/// Writes down a sale (development). The same terms again change nothing.
+#[utoipa::path(post, path = "/v1/sales", tag = "sales", request_body = SaleBody,
+    responses((status = 201, body = SaleView), (status = 403, description = "switched_off"), (status = 409, description = "sale_exists"), (status = 422, description = "terms, invalid")))]
+async fn create(State(app): State<App>, request: Request<Body>) -> Answer {
+    dev::switched_on(app.config().dev_members)?;
+    let (parts, body) = request.into_parts();
+    let body: SaleBody = extract::json(&app, &parts.headers, body).await?;
+    if body.id.as_str().contains(WINDOW_MARK) {
+        return Err(Problem::new("terms", "names with a colon are kept for the windows of campaigns"));
+    }
+    let (config, always) = (app.config(), Window::ALWAYS);
+    let items = body.items.into_iter().map(|item| Item {
+        id: item.id,
+        total: item.total,
+        price: item.price,
+        per_buyer: item.per_buyer,
+    });
+    let sale = Sale {
+        id: body.id,
+        window: Window {
+            opens_at: body.opens_at.unwrap_or(always.opens_at),
+            closes_at: body.closes_at.unwrap_or(always.closes_at),
+        },
+        hold: Duration::from_millis(body.hold_ms.unwrap_or(config.sale_hold_ms)),
+        pay_within: Duration::from_secs(body.pay_within_s.unwrap_or(config.sale_pay_within_s)),
+        items: items.collect(),
+    };
+    sale.check().map_err(|bad| Problem::new("terms", bad.to_string()))?;
+    app.flash().stock.open(&sale).await?;
+    let now = app.now();
+    app.board().renew(app.flash(), now).await?;
+    let face = app.board().face(&sale.id).ok_or_else(unknown)?;
+    let response = json(StatusCode::CREATED, &SaleView::of(&face, now));
+    Ok(with(response, LOCATION, &format!("/v1/sales/{}", sale.id)))
+}

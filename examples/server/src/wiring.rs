@@ -1,0 +1,187 @@
+//! The ports: which backend serves which noun, over one SQLite file.
+//!
+//! Owns the wiring and the choice of a provider by the way to pay. Does not serve anything.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flashsale_core::engine::{Host, TokioHost, WalletGateway};
+use flashsale_core::error::ErrorKind;
+use flashsale_core::event::InProcess;
+use flashsale_core::memory::MemoryStockGate;
+use flashsale_core::payment::{
+    Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
+};
+use flashsale_core::{BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Wallet};
+use flashsale_sql::SqliteLedger;
+
+use crate::clock::ShiftedClock;
+use crate::config::Config;
+
+/// The account that gets the money of orders paid by wallet.
+pub(crate) const SELLER: &str = "seller";
+/// Orders paid from the buyer's wallet.
+pub(crate) const WALLET: &str = "wallet";
+/// Orders paid at the simulated provider: the default.
+pub(crate) const CARD: &str = "card";
+
+/// The wired system.
+#[derive(Debug, Clone)]
+pub(crate) struct Wired {
+    pub(crate) flash: FlashSale,
+    pub(crate) wallet: Wallet,
+    pub(crate) clock: Arc<ShiftedClock>,
+    pub(crate) ledger: SqliteLedger,
+    pub(crate) file: PathBuf,
+}
+
+/// The file of a `sqlite://` URL.
+///
+/// # Errors
+/// [`ErrorKind::Misconfigured`] for any other URL.
+pub fn file(url: &str) -> Result<PathBuf, BackendError> {
+    match url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or(rest)) {
+        Some(path) if !path.is_empty() && path != ":memory:" => Ok(PathBuf::from(path)),
+        _ => Err(BackendError::new(ErrorKind::Misconfigured, "sql.url", "the ledger is a file: sqlite://PATH")),
+    }
+}
+
+/// Opens the ledger and wires everything over it.
+pub(crate) async fn wire(config: &Config) -> Result<Wired, BackendError> {
+    let file = file(&config.sql_url)?;
+    if let Some(directory) = file.parent().filter(|path| *path != Path::new("")) {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "sql.url", error))?;
+    }
+    let clock = ShiftedClock::shared();
+    let shared: Arc<dyn Clock> = clock.clone();
+    let ledger = SqliteLedger::open(&file).await?.with_clock(shared.clone());
+    let host = TokioHost::with_clock(shared.clone());
+    let rows: Arc<dyn WalletLedger> = Arc::new(ledger.clone());
+    let seller = BuyerId::new(SELLER).expect("a constant name");
+    let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
+    let bus = InProcess::default();
+    let ports = Ports {
+        host: host.clone(),
+        gate: Arc::new(MemoryStockGate::new(shared)),
+        ledger: Arc::new(ledger.clone()),
+        coupons: Arc::new(ledger.clone()),
+        payment: Arc::new(payment),
+        outbox: Arc::new(ledger.clone()),
+        sink: Arc::new(bus.clone()),
+        source: Arc::new(bus),
+        dead: Arc::new(ledger.clone()),
+    };
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let settings = Settings {
+        reserve_max: size(config.batch_reserve_max),
+        accept_max: size(config.batch_accept_max),
+        payment_lanes: size(config.payment_lanes),
+        ..Settings::default()
+    };
+    let flash = FlashSale::new(ports, settings)
+        .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "settings", error))?;
+    let wallet = Wallet::new(host, rows);
+    Ok(Wired { flash, wallet, clock, ledger, file })
+}
+
+fn provider(config: &Config, host: &Arc<dyn Host>) -> Scripted {
+    let chances = Chances {
+        decline: config.payment_decline_rate.0,
+        leave: config.payment_leave_rate.0,
+        unknown: config.payment_unknown_rate.0,
+        latency: Duration::from_millis(config.payment_latency_ms),
+        seed: config.payment_seed,
+    };
+    let host = host.clone();
+    Scripted::with(chances, move |wait| host.sleep(wait))
+}
+
+/// The gateways by the way to pay: the wallet, and the simulated provider for all else.
+///
+/// A key that does not tell its method is asked of both: fenced and refunded at both, looked up where it is known.
+#[derive(Debug)]
+struct Tills {
+    wallet: WalletGateway,
+    card: Scripted,
+}
+
+/// Where a key leads.
+enum Till<'a> {
+    One(&'a dyn PaymentGateway),
+    Both,
+}
+
+impl Tills {
+    fn of(&self, key: &PaymentKey) -> Till<'_> {
+        match key.method.as_ref().map(Method::as_str) {
+            Some(WALLET) => Till::One(&self.wallet),
+            Some(_) => Till::One(&self.card),
+            None => Till::Both,
+        }
+    }
+}
+
+#[async_trait]
+impl PaymentGateway for Tills {
+    async fn authorize(&self, charge: &Charge) -> Result<Outcome, BackendError> {
+        match self.of(&charge.key) {
+            Till::One(till) => till.authorize(charge).await,
+            Till::Both => self.card.authorize(charge).await,
+        }
+    }
+
+    async fn lookup(&self, key: &PaymentKey) -> Result<Option<Outcome>, BackendError> {
+        match self.of(key) {
+            Till::One(till) => till.lookup(key).await,
+            Till::Both => match self.wallet.lookup(key).await? {
+                Some(outcome) => Ok(Some(outcome)),
+                None => self.card.lookup(key).await,
+            },
+        }
+    }
+
+    async fn cancel(&self, key: &PaymentKey) -> Result<Fenced, BackendError> {
+        match self.of(key) {
+            Till::One(till) => till.cancel(key).await,
+            Till::Both => Ok(match (self.wallet.cancel(key).await?, self.card.cancel(key).await?) {
+                (approved @ Fenced::Approved { .. }, _) | (_, approved @ Fenced::Approved { .. }) => approved,
+                (Fenced::Cancelled, Fenced::Cancelled) => Fenced::Cancelled,
+                _ => Fenced::Unknown,
+            }),
+        }
+    }
+
+    async fn capture(&self, capture: &Capture) -> Result<Moved, BackendError> {
+        match self.of(&capture.key) {
+            Till::One(till) => till.capture(capture).await,
+            Till::Both => self.card.capture(capture).await,
+        }
+    }
+
+    async fn refund(&self, key: &PaymentKey) -> Result<Moved, BackendError> {
+        match self.of(key) {
+            Till::One(till) => till.refund(key).await,
+            Till::Both => Ok(match (self.wallet.refund(key).await?, self.card.refund(key).await?) {
+                (Moved::Done, Moved::Done) => Moved::Done,
+                _ => Moved::Unknown,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_is_a_ledger_here() {
+        assert_eq!(file("sqlite://a/b.db").unwrap(), PathBuf::from("a/b.db"));
+        assert_eq!(file("sqlite:///a/b.db?mode=rwc").unwrap(), PathBuf::from("/a/b.db"));
+        for url in ["sqlite://", "sqlite://:memory:", "postgres://a/b", "b.db"] {
+            assert_eq!(file(url).unwrap_err().kind(), ErrorKind::Misconfigured, "{url}");
+        }
+    }
+}
