@@ -1,2 +1,118 @@
-//! placeholder
-fn main() {}
+//! The marks: speed as ratios to a baseline that runs in the same process, so that a figure means the same on any machine.
+//!
+//! Owns the list of marks and the command line. What is compared with what is in `gate`, `accept` and `http`; how a ratio
+//! is made of runs is in `runs`. A missed mark is told, it is not an error.
+
+mod accept;
+mod gate;
+mod http;
+mod machine;
+mod runs;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::runs::{Figures, Report};
+
+/// A mark: what it is called, what it should reach, how it is measured.
+struct Mark {
+    name: &'static str,
+    goal: f64,
+    says: &'static str,
+    measure: fn(usize) -> Result<Figures, Failure>,
+}
+
+/// Why something could not be measured.
+type Failure = Box<dyn std::error::Error>;
+
+const MARKS: &[Mark] = &[
+    Mark {
+        name: "gate-memory",
+        goal: 3.0,
+        says: "reserving in batches of 64, to a mutex around maps keyed by strings, called once per request",
+        measure: gate::memory,
+    },
+    Mark {
+        name: "gate-growth",
+        goal: 0.5,
+        says: "reserving at 2,000,000 live holds, to the same at 1,000",
+        measure: gate::growth,
+    },
+    Mark {
+        name: "accept-sqlite",
+        goal: 30.0,
+        says: "accepting 256 orders in one durable transaction, to one durable transaction per order",
+        measure: accept::sqlite,
+    },
+    Mark {
+        name: "accept-sqlite-rows",
+        goal: 0.4,
+        says: "accepting 256 orders in one durable transaction, to bare multi-row inserts of the very rows that it writes",
+        measure: accept::sqlite_rows,
+    },
+    Mark {
+        name: "http-accepted",
+        goal: 0.45,
+        says: "orders accepted and durable over HTTP, to a route that does nothing",
+        measure: http::accepted,
+    },
+    Mark {
+        name: "http-sold-out",
+        goal: 0.9,
+        says: "orders refused for want of units over HTTP, to a route that does nothing",
+        measure: http::sold_out,
+    },
+];
+
+/// Measures marks; all of them unless some are named.
+#[derive(Parser)]
+#[command(disable_version_flag = true)]
+struct Cli {
+    /// Only these
+    names: Vec<String>,
+    /// Writes the figures of all runs, with commit and machine, as one JSON object
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How many runs each figure is the median of
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    runs: u8,
+    /// Shows the marks and measures nothing
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    if cli.list {
+        for mark in MARKS {
+            println!("{:<20} goal {:<5} {}", mark.name, mark.goal, mark.says);
+        }
+        return Ok(());
+    }
+    if let Some(name) = cli.names.iter().find(|name| MARKS.iter().all(|mark| mark.name != name.as_str())) {
+        return Err(format!("there is no mark `{name}`; `--list` shows them").into());
+    }
+    let mut report = Report::begin();
+    let mut failed = Vec::new();
+    for mark in MARKS.iter().filter(|mark| cli.names.is_empty() || cli.names.iter().any(|name| name == mark.name)) {
+        match (mark.measure)(usize::from(cli.runs)) {
+            Ok(figures) => report.add(mark.name, mark.goal, mark.says, figures),
+            Err(why) => failed.push(format!("mark {} could not be measured: {why}", mark.name)),
+        }
+    }
+    if let Some(file) = &cli.json {
+        std::fs::write(file, report.json()?)?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+}
