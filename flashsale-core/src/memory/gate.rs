@@ -20,23 +20,40 @@ use crate::stock::{
 };
 use crate::time::{Clock, Timestamp};
 
-/// A [`StockGate`] of this process. It forgets with it.
-#[derive(Debug)]
+/// A [`StockGate`] of this process. It forgets with it. A clone is the same gate.
+#[derive(Debug, Clone)]
 pub struct MemoryStockGate {
     clock: Arc<dyn Clock>,
-    sales: RwLock<BTreeMap<SaleId, Arc<Mutex<Gate>>>>,
+    sales: Arc<RwLock<BTreeMap<SaleId, Arc<Mutex<Gate>>>>>,
 }
+
+/// All that a gate knew at a moment: for tests of what happens when its last writes are lost.
+#[derive(Debug)]
+pub struct GateSnapshot(BTreeMap<SaleId, Gate>);
 
 impl MemoryStockGate {
     /// An empty gate with this clock.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sales: RwLock::default() }
+        Self { clock, sales: Arc::default() }
     }
 
     /// Loses everything at once, as a restart of a gate's server does.
     pub fn forget_all(&self) {
         self.sales.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// What the gate knows now.
+    #[must_use]
+    pub fn snapshot(&self) -> GateSnapshot {
+        let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
+        GateSnapshot(sales.iter().map(|(sale, gate)| (sale.clone(), lock(gate).clone())).collect())
+    }
+
+    /// Loses everything since a snapshot, as a failover to a replica that lags does, *without* being noticed as a restart.
+    pub fn lose_since(&self, snapshot: &GateSnapshot) {
+        let gates = snapshot.0.iter().map(|(sale, gate)| (sale.clone(), Arc::new(Mutex::new(gate.clone()))));
+        *self.sales.write().unwrap_or_else(PoisonError::into_inner) = gates.collect();
     }
 
     fn gate(&self, sale: &SaleId) -> Option<Arc<Mutex<Gate>>> {
@@ -62,7 +79,7 @@ type Slot = u32;
 type ItemNo = u16;
 
 /// The gate of one sale.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Gate {
     nonce: Nonce,
     open: bool,
@@ -87,7 +104,7 @@ struct Gate {
 }
 
 /// The levels of one item.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Shelf {
     item: ItemId,
     free: u32,
@@ -97,7 +114,7 @@ struct Shelf {
 }
 
 /// An order that the gate knows: held, decided, or both until the next sync.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     id: OrderId,
     hash: ContentHash,
@@ -113,7 +130,7 @@ struct Held {
 }
 
 /// What a buyer has of an item. The name is that of one of his orders: sharing its text costs nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Buyer {
     item: ItemNo,
     name: OrderId,

@@ -12,7 +12,7 @@ mod order;
 mod payment;
 mod stock;
 
-pub use gate::MemoryStockGate;
+pub use gate::{GateSnapshot, MemoryStockGate};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,6 +68,12 @@ impl MemoryLedger {
     #[must_use]
     pub fn audit(&self) -> Vec<String> {
         self.tables().audit()
+    }
+
+    /// All orders as they stand, in order of name: for audits of tests.
+    #[must_use]
+    pub fn orders(&self) -> Vec<Arc<Order>> {
+        self.tables().orders.values().map(|row| row.order.clone()).collect()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -11,12 +11,13 @@ use async_trait::async_trait;
 use flashsale_core::coupon::{Campaign, Coupon, CouponLedger};
 use flashsale_core::engine::Task;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
-use flashsale_core::order::{Append, Appended, Order, OrderLedger, OrderQuery};
-use flashsale_core::payment::{Capture, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
+use flashsale_core::order::{Append, Appended, Order, OrderLedger, OrderQuery, Units};
+use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
+use flashsale_core::sale::Line;
 use flashsale_core::stock::{
-    Accept, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability, Epoch,
-    Followed, HoldNo, Level, Load, Nonce, Reservation, Reserve, StockGate, StockLedger, Synced, Totals, Update,
-    Version,
+    Accept, Acceptance, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability,
+    Epoch, Followed, HoldNo, Level, Load, Nonce, Reservation, Reserve, ReserveRefusal, StockGate, StockLedger, Synced,
+    Totals, Update, Version,
 };
 use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, Key, OrderId, Sale, SaleId, Timestamp};
 
@@ -31,13 +32,32 @@ pub struct Rates {
     pub reply_lost: u32,
     /// The caller gives up; the call is done later.
     pub late: u32,
+    /// The same, for accepting transactions alone: it is their lateness that the seal is for.
+    pub late_accept: u32,
     /// The longest that a call or an answer takes, in milliseconds.
     pub slow_ms: u64,
 }
 
 impl Rates {
     /// Nothing goes wrong, nothing takes time.
-    pub const NONE: Self = Self { lost: 0, reply_lost: 0, late: 0, slow_ms: 0 };
+    pub const NONE: Self = Self { lost: 0, reply_lost: 0, late: 0, late_accept: 0, slow_ms: 0 };
+}
+
+/// A mistake that is planted on purpose, to see that a run finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plant {
+    /// None.
+    Nothing,
+    /// The gate looks at the stock before it looks for the duplicate.
+    StockBeforeDuplicate,
+    /// The ledger takes every hold, sealed or not, of whatever epoch.
+    SealNotChecked,
+    /// The gate copies an update whatever version it stands at.
+    SyncWithoutVersion,
+    /// An order that ends keeps its units.
+    UnitsNotGivenBack,
+    /// A payment in doubt is treated as refused.
+    UnknownIsDeclined,
 }
 
 /// The wire of one node. Its faults can be switched off for the end of a run.
@@ -45,14 +65,15 @@ impl Rates {
 pub struct Wire {
     world: World,
     rates: Rates,
+    plant: Plant,
     healed: Arc<AtomicBool>,
 }
 
 impl Wire {
-    /// A wire with these rates.
+    /// A wire with these rates, and a mistake.
     #[must_use]
-    pub fn new(world: &World, rates: Rates, healed: Arc<AtomicBool>) -> Self {
-        Self { world: world.clone(), rates, healed }
+    pub fn new(world: &World, rates: Rates, plant: Plant, healed: Arc<AtomicBool>) -> Self {
+        Self { world: world.clone(), rates, plant, healed }
     }
 
     fn rates(&self) -> Rates {
@@ -79,9 +100,10 @@ impl Wire {
             self.world.say(format_args!("{name}: the call is lost"));
             return Err(BackendError::unavailable(name, "the call is lost"));
         }
-        if self.world.chance(rates.late) {
+        let late = if name == "ledger.accept" { rates.late.max(rates.late_accept) } else { rates.late };
+        if self.world.chance(late) {
             self.world.count("applied late");
-            let (world, wait) = (self.world.clone(), Duration::from_millis(self.world.pick(5_000)));
+            let (world, wait) = (self.world.clone(), Duration::from_millis(self.world.pick(20_000)));
             self.world.say(format_args!("{name}: the caller gives up, it is done {} ms later", wait.as_millis()));
             let late: Task = Box::pin(async move {
                 world.sleep(wait).await;
@@ -142,12 +164,36 @@ impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
         carry!(self, "gate.load", load, sale, load)
     }
     async fn reserve(&self, sale: &SaleId, batch: &[Reserve]) -> Result<Reservation, BackendError> {
+        if self.wire.plant == Plant::StockBeforeDuplicate {
+            let level = self.backend.level(sale).await?;
+            let empty = |request: &Reserve| {
+                let short = |line: &Line| {
+                    level.items.iter().any(|(item, free, held)| {
+                        *item == line.item && u64::from(line.units.units()) + u64::from(*held) > u64::from(*free)
+                    })
+                };
+                request.lines.iter().find(|line| short(line)).cloned()
+            };
+            if let [request] = batch
+                && let Some(line) = empty(request)
+            {
+                let after = HoldNo(level.next.0 - 1);
+                return Ok(Reservation::Answers(vec![Err(ReserveRefusal::SoldOut { item: line.item, after })]));
+            }
+        }
         carry!(self, "gate.reserve", reserve, sale, batch)
     }
     async fn due(&self, sale: &SaleId) -> Result<Option<Due>, BackendError> {
         carry!(self, "gate.due", due, sale)
     }
     async fn sync(&self, sale: &SaleId, update: &Update) -> Result<Synced, BackendError> {
+        let mut update = update.clone();
+        if self.wire.plant == Plant::SyncWithoutVersion
+            && let Some(version) = self.backend.level(sale).await?.version
+        {
+            update.from = version;
+        }
+        let update = &update;
         carry!(self, "gate.sync", sync, sale, update)
     }
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
@@ -184,13 +230,28 @@ impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
         self.wire.carry("ledger.answers", call).await
     }
     async fn accept(&self, sale: &SaleId, batch: &[Accept]) -> Result<Accepted, BackendError> {
-        carry!(self, "ledger.accept", accept, sale, batch)
+        let mut batch = batch.to_vec();
+        if self.wire.plant == Plant::SealNotChecked
+            && let Some(totals) = self.backend.totals(sale).await?
+        {
+            for accept in batch.iter_mut().filter(|accept| accept.hold.is_some()) {
+                accept.hold = Some((totals.epoch, HoldNo(u64::MAX >> 1)));
+            }
+        }
+        let (backend, sale, world) = (self.backend.clone(), sale.clone(), self.wire.world.clone());
+        let call = async move {
+            let accepted = backend.accept(&sale, &batch).await?;
+            for (accept, answer) in batch.iter().zip(&accepted.answers) {
+                if *answer == Acceptance::HoldExpired {
+                    world.count("hold ended before its order arrived");
+                    world.say(format_args!("{}: its hold had ended", accept.id));
+                }
+            }
+            Ok(accepted)
+        };
+        self.wire.carry("ledger.accept", call).await
     }
-    async fn cancel(
-        &self,
-        sale: &SaleId,
-        batch: &[Cancel],
-    ) -> Result<(Vec<Cancelled>, Option<Update>), BackendError> {
+    async fn cancel(&self, sale: &SaleId, batch: &[Cancel]) -> Result<(Vec<Cancelled>, Option<Update>), BackendError> {
         carry!(self, "ledger.cancel", cancel, sale, batch)
     }
     async fn follow(
@@ -216,11 +277,12 @@ impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
 
 #[async_trait]
 impl<B: OrderLedger + Clone + 'static> OrderLedger for Faulty<B> {
-    async fn append(
-        &self,
-        sale: &SaleId,
-        batch: &[Append],
-    ) -> Result<(Vec<Appended>, Option<Update>), BackendError> {
+    async fn append(&self, sale: &SaleId, batch: &[Append]) -> Result<(Vec<Appended>, Option<Update>), BackendError> {
+        let mut batch = batch.to_vec();
+        if self.wire.plant == Plant::UnitsNotGivenBack {
+            batch.iter_mut().for_each(|append| append.units = Units::Keep);
+        }
+        let batch = &batch;
         carry!(self, "ledger.append", append, sale, batch)
     }
     async fn load(&self, ids: &[OrderId]) -> Result<(Vec<Option<Arc<Order>>>, Timestamp), BackendError> {
@@ -304,7 +366,11 @@ impl<B: DeadLetters + Clone + 'static> DeadLetters for Faulty<B> {
 #[async_trait]
 impl<B: PaymentGateway + Clone + 'static> PaymentGateway for Faulty<B> {
     async fn authorize(&self, charge: &Charge) -> Result<Outcome, BackendError> {
-        carry!(self, "payment.authorize", authorize, charge)
+        let outcome = carry!(self, "payment.authorize", authorize, charge);
+        if self.wire.plant == Plant::UnknownIsDeclined && !matches!(outcome, Ok(Outcome::Approved { .. })) {
+            return Ok(Outcome::Declined(DeclineReason::Refused));
+        }
+        outcome
     }
     async fn lookup(&self, key: &PaymentKey) -> Result<Option<Outcome>, BackendError> {
         carry!(self, "payment.lookup", lookup, key)

@@ -13,7 +13,7 @@ use crate::error::BackendError;
 use crate::id::SaleId;
 use crate::time::Timestamp;
 
-/// How often sales are looked for that this node was not asked for: their holds must lapse, too.
+/// How often sales are looked for that this node was not asked for.
 const LOOK_AROUND: Duration = Duration::from_secs(60);
 /// How long after its end a sale without holds keeps its lane.
 const RETIRE_AFTER: Duration = Duration::from_secs(120);
@@ -65,12 +65,13 @@ impl Follow {
         Ok(())
     }
 
-    /// Builds lanes for sales whose gate answers though nobody asked this node for them.
+    /// Builds lanes for sales whose gate answers though nobody asked this node for them: another node may be gone, its holds must
+    /// lapse, and what the ledger gave back must come to sale.
     async fn look_around(&self) -> Result<(), BackendError> {
         let street = &self.lanes.street;
         let Some(gate) = &street.gate else { return Ok(()) };
         for sale in street.ledger.sales().await? {
-            if self.lanes.known(&sale).is_none() && gate.due(&sale).await?.is_some_and(|due| due.lapsed.0 > 0) {
+            if self.lanes.known(&sale).is_none() && gate.due(&sale).await?.is_some() {
                 self.lanes.lane(&sale).await?;
             }
         }
