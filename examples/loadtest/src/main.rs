@@ -17,11 +17,12 @@ mod server;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::ledger::Ledger;
-use crate::report::Report;
+use crate::report::{Identity, Report};
 use crate::run::Watch;
 use crate::scenario::{Scenario, Stage};
 use crate::server::Server;
@@ -180,9 +181,11 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         let ledger = Ledger::open(&server.database()).await?;
         let stage =
             Stage { server: server.address(), ledger, seed: wish.seed, suffix: String::new(), watch: watch.clone() };
+        let crashes = AtomicU64::new(0);
         let crash = async {
             watch.kill_due().await;
             server.kill_and_restart().await?;
+            crashes.fetch_add(1, Ordering::Relaxed);
             // From here on only the other branch can end the run.
             std::future::pending::<Result<Report, Failure>>().await
         };
@@ -191,7 +194,13 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
             failed = crash => failed,
         };
         server.stop().await;
-        return report;
+        let mut report = report?;
+        if let Some(answers) = wish.kill_after {
+            // A fault that was asked for and did not happen proves nothing.
+            let what = format!("kills of the server, after {answers} answers");
+            report.identities.push(Identity::exact(&what, 1, crashes.into_inner()));
+        }
+        return Ok(report);
     };
     let server = loopback(url)?;
     let ledger = Ledger::open(db).await?;

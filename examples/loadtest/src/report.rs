@@ -32,6 +32,9 @@ pub(crate) struct Report {
     pub(crate) confirmed_per_s: f64,
     pub(crate) answered_per_s: f64,
     pub(crate) hello_per_s: f64,
+    /// Attempts beyond the first; shown to people only.
+    #[serde(skip)]
+    pub(crate) repeats: u64,
     pub(crate) audit: Audit,
     pub(crate) identities: Vec<Identity>,
 }
@@ -118,7 +121,7 @@ impl Display for Report {
         row(f, "confirmed", self.confirmed.to_string())?;
         row(f, "declined", self.declined.to_string())?;
         row(f, "left", self.left.to_string())?;
-        row(f, "unanswered", self.unanswered.to_string())?;
+        row(f, "unanswered", format!("{}, repeated {}", self.unanswered, self.repeats))?;
         row(f, "refused", listed(&self.refused))?;
         row(f, "answers by status", listed(&self.http))?;
         writeln!(f, "  {:<22} {:>9} {:>9} {:>9} {:>9}", "latency, ms", "p50", "p95", "p99", "max")?;
@@ -186,6 +189,7 @@ pub(crate) mod tests {
             confirmed_per_s: 54.9,
             answered_per_s: 5494.5,
             hello_per_s: 64_000.0,
+            repeats: 7,
             audit: Audit::default(),
             identities: vec![Identity::exact("confirmed", 500, 500)],
         }

@@ -166,6 +166,7 @@ impl Scenario {
             confirmed_per_s: tenth(ended.confirmed as f64 / elapsed_s),
             answered_per_s: tenth(answered as f64 / elapsed_s),
             hello_per_s: tenth(f64::midpoint(before, after)),
+            repeats: tally.repeats,
             refused: tally.refused,
             http: tally.http,
             audit,

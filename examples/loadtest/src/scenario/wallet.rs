@@ -48,7 +48,7 @@ fn request(member: &str, key: &str) -> String {
 
 /// Plays `wallet-idem`: 1,000 charges at once under one key, then 1,000 trades under another.
 pub(super) async fn play_idem(stage: &Stage) -> Result<Played, Failure> {
-    let (buyer, seller) = (stage.named("buyer"), stage.named("seller"));
+    let (buyer, seller) = (stage.named("buyer"), stage.named("vendor"));
     let mut client = Client::new(stage.server);
     let mut crowd = Crowd::gather(stage.server, AT_ONCE, stage.watch.clone()).await;
     let began = Instant::now();
@@ -112,7 +112,7 @@ fn id(body: &Value) -> String {
 
 /// Plays `wallet-coupon`: a trade with a coupon, its refusals, and a coupon that an undone order gives back.
 pub(super) async fn play_coupon(stage: &Stage) -> Result<Played, Failure> {
-    let [rich, poor, seller] = ["rich", "poor", "seller"].map(|stem| stage.named(stem));
+    let [rich, poor, seller] = ["rich", "poor", "vendor"].map(|stem| stage.named(stem));
     let (campaign, sale) = (stage.named("wallet-coupon"), stage.named("wallet-sale"));
     let mut client = Client::new(stage.server);
     coupon::create(&mut client, stage, &campaign, "13:00", None).await?;
