@@ -53,3 +53,4 @@ impl Fixture for Sqlite {
 flashsale_testkit::stock_ledger_suite!(Sqlite::new());
 flashsale_testkit::order_ledger_suite!(Sqlite::new());
 flashsale_testkit::coupon_ledger_suite!(Sqlite::new());
+flashsale_testkit::wallet_ledger_suite!(Sqlite::new());

@@ -12,7 +12,7 @@ pub mod order_ledger;
 //pub mod payment_gateway;
 pub mod stock_gate;
 pub mod stock_ledger;
-//pub mod wallet_ledger;
+pub mod wallet_ledger;
 
 /// Runs a rule to its end, on a runtime of its own.
 ///

@@ -176,10 +176,8 @@ pub async fn the_update_tells_what_came_back(fixture: &impl Orders) {
     drop.take(accept("ann~1", &[("a", 2)])).await;
     drop.take(accept("ann~2", &[("a", 1)])).await;
     let from = drop.version().await;
-    let batch = [
-        drop.transition("ann~1", &Input::BuyerCancels).await,
-        drop.transition("ann~2", &Input::TurnToPay).await,
-    ];
+    let batch =
+        [drop.transition("ann~1", &Input::BuyerCancels).await, drop.transition("ann~2", &Input::TurnToPay).await];
     let update = drop.append(&batch).await.1.expect("an update");
     assert_eq!((update.from, update.to), (from, drop.version().await));
     assert!(update.items.iter().any(|level| level.item == item("a") && level.free == 8));
