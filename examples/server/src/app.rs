@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use flashsale_core::{BackendError, Clock, FlashSale, Timestamp, Wallet};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -116,10 +118,12 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn unknown_route() -> Response {
-    Problem::new("route_unknown", "there is no such route; /docs lists them").into_response()
+async fn unknown_route(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+    let problem = Problem::new("route_unknown", "there is no such route; /docs lists them");
+    crate::pages::problem_for(&app, &headers, &uri, problem)
 }
 
-async fn unknown_method() -> Response {
-    Problem::new("method_not_allowed", "the route is there, for another method; /docs lists them").into_response()
+async fn unknown_method(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+    let problem = Problem::new("method_not_allowed", "the route is there, for another method; /docs lists them");
+    crate::pages::problem_for(&app, &headers, &uri, problem)
 }

@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Every code, with its usual status and its title. The most frequent stand first: the list is searched.
-pub const CODES: [(&str, u16, &str); 53] = [
+pub const CODES: [(&str, u16, &str); 54] = [
     ("sold_out", 409, "Sold out"),
     ("exhausted", 429, "All coupons of this window are gone"),
     ("already_claimed", 409, "You have one already"),
@@ -69,6 +69,7 @@ pub const CODES: [(&str, u16, &str); 53] = [
     ("route_unknown", 404, "There is no such route"),
     ("method_not_allowed", 405, "The route does not know this method"),
     ("switched_off", 403, "This route is for development and switched off"),
+    ("origin", 403, "This form is of another site"),
     ("paused", 503, "Stopped for the moment"),
     ("unavailable", 503, "Not available for the moment"),
     ("unknown", 503, "The outcome is not known"),

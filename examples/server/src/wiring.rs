@@ -33,6 +33,7 @@ pub(crate) struct Wired {
     pub(crate) flash: FlashSale,
     pub(crate) wallet: Wallet,
     pub(crate) clock: Arc<ShiftedClock>,
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) ledger: SqliteLedger,
     pub(crate) file: PathBuf,
 }
@@ -83,8 +84,8 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, BackendError> {
     };
     let flash = FlashSale::new(ports, settings)
         .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "settings", error))?;
-    let wallet = Wallet::new(host, rows);
-    Ok(Wired { flash, wallet, clock, ledger, file })
+    let wallet = Wallet::new(host.clone(), rows);
+    Ok(Wired { flash, wallet, clock, host, ledger, file })
 }
 
 fn provider(config: &Config, host: &Arc<dyn Host>) -> Scripted {

@@ -278,7 +278,7 @@ fn own(member: &BuyerId, name: &str) -> Result<OrderId, Problem> {
     Ok(id)
 }
 
-fn is_purchase(id: &OrderId) -> bool {
+pub(crate) fn is_purchase(id: &OrderId) -> bool {
     *id == OrderId::of(&id.buyer(), &id.key())
 }
 

@@ -1,0 +1,272 @@
+//! What forms do: one call of the library each, then a page by GET (303), so that a refresh repeats nothing.
+//!
+//! A form's key was made when the form was drawn, so a double press, or a press after going back, is the same request.
+
+use axum::body::Body;
+use axum::extract::{Form, FromRequest, State};
+use axum::http::header::{HOST, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use flashsale_core::payment::WalletAct;
+use flashsale_core::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, Money, OrderId, Quantity, SaleId, won};
+use hyper::Request;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{COOKIE_NAME, problem_page, see};
+use crate::app::App;
+use crate::config::Switch;
+use crate::extract::{self, Name};
+use crate::problem::Problem;
+use crate::routes::orders::{LineBody, PlaceBody, load_own, purchase};
+
+/// How much a press of the wallet's button puts in.
+const POCKET_MONEY: Money = won(200_000);
+
+/// A form that was sent: who, and what stands in it.
+struct Sent<T> {
+    who: BuyerId,
+    form: T,
+}
+
+/// Reads a form of this very site.
+async fn read<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<T, Problem> {
+    let (parts, body) = request.into_parts();
+    own_origin(&parts.headers)?;
+    let bytes = extract::bytes(app, body).await?;
+    let whole = Request::from_parts(parts, Body::from(bytes));
+    let form: Result<Form<T>, _> = Form::from_request(whole, &()).await;
+    form.map(|Form(form)| form).map_err(|bad| Problem::invalid(bad.body_text()))
+}
+
+/// Reads a form of a member.
+async fn sent<T: DeserializeOwned>(app: &App, request: Request<Body>) -> Result<Sent<T>, Problem> {
+    let who = super::member(app, request.headers());
+    let form = read(app, request).await?;
+    let who = who.ok_or_else(|| Problem::new("member_missing", "take a name first"))?;
+    Ok(Sent { who, form })
+}
+
+/// Another site's page must not press our buttons.
+fn own_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match headers.get(ORIGIN) {
+        None => Ok(()),
+        Some(origin) if origin.to_str().is_ok_and(|o| o.split_once("://").is_some_and(|(_, at)| at == host)) => Ok(()),
+        Some(_) => Err(Problem::new("origin", "this form is of another site")),
+    }
+}
+
+/// A place on this site; anything else is the first page.
+fn local(back: &str) -> &str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/_.~:-".contains(&b);
+    if back.starts_with('/') && !back.starts_with("//") && back.bytes().all(plain) { back } else { "/" }
+}
+
+/// Leads to `place`, or back with what was in the way. A 503 promised nothing, so its key is handed back to be used again.
+fn led(done: Result<String, Problem>, back: &str, key: &str) -> Response {
+    match done {
+        Ok(place) => see(&place),
+        Err(problem) if problem.status().as_u16() == 503 => see(&format!("{back}?said={}&key={key}", problem.code())),
+        Err(problem) => see(&format!("{back}?said={}", problem.code())),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberForm {
+    member: String,
+    back: String,
+}
+
+/// Takes a name.
+pub(super) async fn member(State(app): State<App>, request: Request<Body>) -> Response {
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let taken = async {
+        if app.config().dev_members == Switch::Off {
+            return Err(Problem::new("switched_off", "dev.members is off"));
+        }
+        let form: MemberForm = read(&app, request).await?;
+        Ok((extract::named_member(form.member.trim())?, form.back))
+    };
+    match taken.await {
+        Ok((who, back)) => {
+            let mut response = see(local(&back));
+            let cookie = format!("{COOKIE_NAME}={who}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000");
+            // A member's name is of letters that a header can carry.
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().insert(SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BuyForm {
+    key: String,
+    item: ItemId,
+    /// The price that the buyer saw.
+    price: u64,
+    quantity: u64,
+    method: Option<Method>,
+    coupon: Option<String>,
+}
+
+impl BuyForm {
+    /// The same order as the API takes.
+    fn body(self, sale: SaleId) -> Result<PlaceBody, Problem> {
+        let quantity = Quantity::new(self.quantity).map_err(|bad| Problem::invalid(bad.to_string()))?;
+        let price = Money::new(self.price).map_err(|bad| Problem::invalid(bad.to_string()))?;
+        let coupon = self.coupon.filter(|text| !text.is_empty());
+        let coupon = coupon.map(|text| CouponId::new(&text)).transpose();
+        let coupon = coupon.map_err(|_| Problem::new("coupon_unknown", "there is no such coupon"))?;
+        // With a coupon the page does not show a total; what the coupon says is taken off.
+        let expected_total = price.times(quantity).filter(|_| coupon.is_none());
+        let lines = vec![LineBody { item: self.item, quantity }];
+        Ok(PlaceBody { sale: Some(sale), lines, coupon, address: None, method: self.method, expected_total })
+    }
+}
+
+/// Buys.
+pub(super) async fn buy(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let (who, form, sale) = match sent::<BuyForm>(&app, request).await {
+        Ok(Sent { who, form }) => match SaleId::new(&id) {
+            Ok(sale) => (who, form, sale),
+            Err(_) => {
+                let problem = Problem::new("unknown_sale", "there is no such sale");
+                return problem_page(&app, &headers, &uri, &problem);
+            }
+        },
+        Err(problem) => return problem_page(&app, &headers, &uri, &problem),
+    };
+    let key = form.key.clone();
+    let bought = async {
+        let body = form.body(sale.clone())?;
+        let purchase = purchase(&app, &who, extract::named_key(&key)?, body)?;
+        match app.flash().orders.place(&purchase).await {
+            Ok(placed) => Ok(format!("/orders/{}", placed.order.id)),
+            Err(error) => Err(Problem::of_order(&error, app.now())),
+        }
+    };
+    led(bought.await, &format!("/sales/{sale}"), &key)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyForm {
+    key: String,
+    back: Option<String>,
+}
+
+/// What a form with nothing but a key does.
+async fn keyed<F, T>(app: App, request: Request<Body>, what: F) -> Response
+where
+    F: FnOnce(App, BuyerId, Key) -> T,
+    T: Future<Output = Result<Option<String>, Problem>>,
+{
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    match sent::<KeyForm>(&app, request).await {
+        Ok(Sent { who, form }) => {
+            let back = local(form.back.as_deref().unwrap_or("/")).to_owned();
+            let done = match extract::named_key(&form.key) {
+                Ok(key) => what(app, who, key).await.map(|place| place.unwrap_or_else(|| back.clone())),
+                Err(problem) => Err(problem),
+            };
+            led(done.map(|place| place.replace("{back}", &back)), &back, &form.key)
+        }
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+/// Claims a coupon.
+pub(super) async fn claim(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    keyed(app, request, |app, who, key| async move {
+        let unknown = || Problem::new("unknown_campaign", "there is no such campaign");
+        let id = CampaignId::new(&id).map_err(|_| unknown())?;
+        let claimed = app.flash().coupons.claim(&id, &who, key).await;
+        claimed.map_err(|error| Problem::of_claim(&error, app.now()))?;
+        Ok(Some("{back}?said=claimed".to_owned()))
+    })
+    .await
+}
+
+/// Puts money in.
+pub(super) async fn wallet(State(app): State<App>, request: Request<Body>) -> Response {
+    keyed(app, request, |app, who, key| async move {
+        app.wallet().act(&who, &key, WalletAct::Charge { amount: POCKET_MONEY }).await?;
+        Ok(Some("{back}?said=charged".to_owned()))
+    })
+    .await
+}
+
+/// Cancels an order.
+pub(super) async fn cancel(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_order(app, id, request, |app, id| async move {
+        app.flash().orders.cancel(&id).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Returns an order.
+pub(super) async fn take_back(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_order(app, id, request, |app, id| async move {
+        app.flash().orders.take_back(&id).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// What a form on an order does, and back to the order.
+async fn on_order<F, T>(app: App, name: String, request: Request<Body>, what: F) -> Response
+where
+    F: FnOnce(App, OrderId) -> T,
+    T: Future<Output = Result<(), Problem>>,
+{
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let found = async {
+        let Sent { who, form } = sent::<KeyForm>(&app, request).await?;
+        extract::named_key(&form.key)?;
+        let (order, _) = load_own(&app, &who, &name).await?;
+        Ok((order.id.clone(), form.key))
+    };
+    match found.await {
+        Ok((id, key)) => {
+            let place = format!("/orders/{id}");
+            led(what(app, id).await.map(|()| place.clone()), &place, &key)
+        }
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_places_of_this_site_are_led_back_to() {
+        assert_eq!(local("/sales/drop-1"), "/sales/drop-1");
+        assert_eq!(local("/orders/ann~k"), "/orders/ann~k");
+        for foreign in ["//evil.example", "https://evil.example", "", "sales", "/a\r\nb", "/a?b=//c"] {
+            assert_eq!(local(foreign), "/", "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_another_site_is_refused() {
+        let headers = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("127.0.0.1:8080"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            own_origin(&headers).is_ok()
+        };
+        assert!(headers(None) && headers(Some("http://127.0.0.1:8080")));
+        assert!(!headers(Some("http://evil.example")) && !headers(Some("null")));
+    }
+}
