@@ -66,6 +66,11 @@ impl Watch {
         self.reached.notified().await;
     }
 
+    /// Begins to count time.
+    pub(crate) fn begin(&self) {
+        self.bar.reset();
+    }
+
     /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();

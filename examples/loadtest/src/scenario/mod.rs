@@ -133,6 +133,7 @@ impl Scenario {
     /// [`Failure`] if it could not be played; what was found wrong is in the report.
     pub(crate) async fn play(self, stage: &Stage, commit: String) -> Result<Report, Failure> {
         let before = hello_per_s(stage.server).await;
+        stage.watch.begin();
         let played = match self {
             Self::Plan10k | Self::Sync | Self::Cache | Self::Event500 | Self::EventAll | Self::Safe10k | Self::Fair => {
                 sale::play(self, stage).await?
