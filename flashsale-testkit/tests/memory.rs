@@ -1,9 +1,79 @@
 //! The memory backends pass every suite.
 
-use flashsale_testkit::{MemoryGates, MemoryLedgers};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use flashsale_core::engine::{TokioHost, WalletGateway};
+use flashsale_core::event::InProcess;
+use flashsale_core::payment::{Scripted, WalletLedger};
+use flashsale_testkit::{Fixture, MemoryGates, MemoryLedgers, sample};
 
 flashsale_testkit::stock_gate_suite!(MemoryGates::default());
 flashsale_testkit::stock_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::order_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::coupon_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::wallet_ledger_suite!(MemoryLedgers::default());
+flashsale_testkit::outbox_suite!(MemoryLedgers::default());
+flashsale_testkit::dead_letters_suite!(MemoryLedgers::default());
+flashsale_testkit::event_bus_suite!(Bus);
+
+/// The bus of one process: sink and source in one.
+struct Bus;
+
+#[async_trait]
+impl Fixture for Bus {
+    type Port = (InProcess, InProcess);
+
+    async fn fresh(&self) -> (InProcess, InProcess) {
+        let bus = InProcess::default();
+        (bus.clone(), bus)
+    }
+
+    async fn advance(&self, _: Duration) {}
+}
+
+/// Gateways to the world.
+mod scripted {
+    use super::*;
+
+    struct Approving;
+
+    #[async_trait]
+    impl Fixture for Approving {
+        type Port = Scripted;
+
+        async fn fresh(&self) -> Scripted {
+            Scripted::approves()
+        }
+
+        async fn advance(&self, _: Duration) {}
+    }
+
+    flashsale_testkit::payment_gateway_suite!(Approving);
+}
+
+mod wallet {
+    use super::*;
+
+    /// The wallet as a gateway, with 10,000 in the buyer's.
+    struct Funded;
+
+    #[async_trait]
+    impl Fixture for Funded {
+        type Port = WalletGateway;
+
+        async fn fresh(&self) -> WalletGateway {
+            let ledger = MemoryLedgers::default().fresh().await;
+            let money = flashsale_core::payment::WalletAct::Charge { amount: sample::amount(10_000) };
+            let charge = flashsale_core::payment::WalletRequest::new(&sample::buyer("ann"), &sample::key("put"), money);
+            ledger.wallet(&[charge]).await.expect("wallet").remove(0).expect("charged");
+            let ledger: Arc<dyn WalletLedger> = Arc::new(ledger);
+            WalletGateway::new(&TokioHost::shared(), &ledger, &sample::buyer("shop"))
+        }
+
+        async fn advance(&self, _: Duration) {}
+    }
+
+    flashsale_testkit::payment_gateway_suite!(Funded);
+}

@@ -5,11 +5,11 @@
 //! functions that stand below.
 
 pub mod coupon_ledger;
-//pub mod dead_letters;
-//pub mod event_bus;
+pub mod dead_letters;
+pub mod event_bus;
 pub mod order_ledger;
-//pub mod outbox;
-//pub mod payment_gateway;
+pub mod outbox;
+pub mod payment_gateway;
 pub mod stock_gate;
 pub mod stock_ledger;
 pub mod wallet_ledger;
