@@ -12,15 +12,22 @@ use flashsale_core::{SaleId, Timestamp};
 use crate::dialect::{Rows, Value};
 use crate::order::most;
 use crate::sqlite::SqliteLedger;
-use crate::tx::{End, Fault, Fields, Tx, json};
+use crate::tx::{End, Fault, Fields, Tx, Wrote, json};
 
-const TELL: &str = "INSERT INTO outbox (subject, version, kind, sale, topic, at, fact) \
-                    SELECT r.subject, r.version, r.kind, r.sale, r.topic, r.at, r.fact \
-                    FROM {rows subject:text version:int kind:text sale:text topic:text at:int fact:text} r";
-const TELL_ONCE: &str = "INSERT INTO outbox (subject, version, kind, sale, topic, at, fact) \
-                         SELECT r.subject, r.version, r.kind, r.sale, r.topic, r.at, r.fact \
-                         FROM {rows subject:text version:int kind:text sale:text topic:text at:int fact:text} r \
-                         WHERE true ON CONFLICT (subject, version, kind) DO NOTHING";
+// Most transactions tell facts of one sale and one time: bound once.
+const TELL: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
+                    SELECT ?, ?, ?, r.subject, r.version, r.kind, r.topic, r.fact \
+                    FROM {rows subject:text version:int kind:text topic:text fact:text} r";
+// The acceptance of an order is told by its own row, whose key it has: it stands in no other.
+const TELL_ONCE: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
+                         SELECT 1, r.sale, r.at, r.subject, r.version, r.kind, r.topic, r.fact \
+                         FROM {rows subject:text version:int kind:text topic:text fact:text sale:text at:int} r \
+                         WHERE NOT (r.kind = 'order.accepted' AND r.version = 1 AND EXISTS \
+                         (SELECT 1 FROM orders o WHERE o.id = r.subject AND o.told IS NOT NULL)) \
+                         ON CONFLICT (subject, version, kind) WHERE keyed = 1 DO NOTHING";
+const HISTORY: &str = "SELECT subject, version, sale, at, fact, no FROM outbox WHERE keyed = 1 AND subject = ? UNION ALL \
+                       SELECT e.subject, e.version, e.sale, e.at, e.fact, e.no \
+                       FROM orders o JOIN outbox e ON e.no = o.told WHERE o.id = ? ORDER BY version, no";
 // Rows come in the order of time but for a few, so only the first so many are looked at: no walk over all that is kept.
 const PRUNE: &str = "DELETE FROM outbox WHERE no IN (SELECT no FROM (SELECT no, sent, at FROM outbox ORDER BY no \
                      LIMIT ? + (SELECT COUNT(*) FROM outbox WHERE sent = 0)) WHERE sent = 1 AND at < ? LIMIT ?)";
@@ -32,33 +39,52 @@ const BURY: &str = "INSERT INTO dead_letter (consumer, event_id, reason, tries, 
 const REPLAYED: &str = "DELETE FROM dead_letter WHERE settled = 'replayed' AND (consumer, event_id) IN \
                         (SELECT r.consumer, r.event_id FROM {rows consumer:text event_id:text} r)";
 
-/// What a fact means that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// A defect: it is made true only once.
-    Defect,
-    /// The same fact, told again.
-    Same,
+/// What every row of a fact has.
+fn row(event: &Event) -> Result<[Value; 5], Fault> {
+    Ok([
+        event.subject.as_str().into(),
+        event.version.into(),
+        event.fact.kind().into(),
+        event.fact.topic().into(),
+        json(&event.fact)?,
+    ])
 }
 
-/// Writes facts.
-pub(crate) async fn tell(tx: &mut Tx<'_>, events: &[Event], repeat: Repeat) -> Result<(), Fault> {
+/// Writes the facts of this transaction, all of one sale or none; each is made true only once.
+pub(crate) async fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+    write(tx, events, true).await.map(drop)
+}
+
+/// Writes the facts of orders that this transaction accepts; tells the number of each, which goes into its order's row.
+pub(crate) async fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<Vec<i64>, Fault> {
+    let wrote = write(tx, events, false).await?;
+    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+    Ok((wrote.last - count + 1..=wrote.last).collect())
+}
+
+async fn write(tx: &mut Tx<'_>, events: &[Event], keyed: bool) -> Result<Wrote, Fault> {
+    let Some(first) = events.first() else { return Ok(Wrote { rows: 0, last: 0 }) };
+    if events.iter().any(|event| event.sale != first.sale || event.time != first.time) {
+        return Err(Fault::corrupt("facts of one transaction are of one sale and one time"));
+    }
+    let rows = events.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let head = [keyed.into(), first.sale.as_ref().map(SaleId::as_str).into(), first.time.into()];
+    let wrote = tx.bulk_numbered(TELL, &head, Rows(rows), &[]).await?;
+    if wrote.rows == events.len() as u64 {
+        return Ok(wrote);
+    }
+    Err(Fault::corrupt(format!("{} facts instead of {}", wrote.rows, events.len())))
+}
+
+/// Writes facts that may have been written before, each once.
+pub(crate) async fn tell_once(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
     let mut rows = Rows(Vec::with_capacity(events.len()));
     for event in events {
-        rows.0.push([
-            event.subject.as_str().into(),
-            event.version.into(),
-            event.fact.kind().into(),
-            event.sale.as_ref().map(SaleId::as_str).into(),
-            event.fact.topic().into(),
-            event.time.into(),
-            json(&event.fact)?,
-        ]);
+        let [subject, version, kind, topic, fact] = row(event)?;
+        let sale = event.sale.as_ref().map(SaleId::as_str).into();
+        rows.0.push([subject, version, kind, topic, fact, sale, event.time.into()]);
     }
-    match repeat {
-        Repeat::Defect => tx.bulk_exactly(TELL, &[], rows, &[]).await,
-        Repeat::Same => tx.bulk(TELL_ONCE, &[], rows, &[]).await.map(drop),
-    }
+    tx.bulk(TELL_ONCE, &[], rows, &[]).await.map(drop)
 }
 
 fn decode(row: &mut Fields<'_>) -> Result<Event, Fault> {
@@ -90,13 +116,13 @@ async fn sent(mut tx: Tx<'_>, rows: Vec<OutboxNo>) -> Result<End<()>, Fault> {
 }
 
 async fn put(mut tx: Tx<'_>, events: Arc<[Event]>) -> Result<End<()>, Fault> {
-    tell(&mut tx, &events, Repeat::Same).await?;
+    tell_once(&mut tx, &events).await?;
     Ok(End::Commit(()))
 }
 
 async fn history(mut tx: Tx<'_>, subject: String) -> Result<Vec<Event>, Fault> {
-    let text = "SELECT subject, version, sale, at, fact FROM outbox WHERE subject = ? ORDER BY version, no";
-    let rows = tx.rows(text, vec![subject.into()]).await?;
+    let subject = Value::from(subject);
+    let rows = tx.rows(HISTORY, vec![subject.clone(), subject]).await?;
     rows.iter().map(|row| decode(&mut row.fields())).collect()
 }
 

@@ -15,7 +15,7 @@ use flashsale_core::unit::Quantity;
 use flashsale_core::{OrderId, SaleId, Timestamp};
 
 use crate::dialect::{Rows, Value};
-use crate::event::{self, Repeat};
+use crate::event;
 use crate::sqlite::SqliteLedger;
 use crate::stock::{self, Returned, SaleRow};
 use crate::tx::{End, Fault, Fields, Row, Tx, parse};
@@ -32,14 +32,14 @@ macro_rules! select_orders {
 }
 
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
-                      lines, list, discount, pays, coupon, method, note, pay_by, due_at) \
+                      lines, list, discount, pays, coupon, method, note, pay_by, due_at, told) \
                       SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.lines, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, r.told \
                       FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int lines:text \
-                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int} r";
-const INSERT_LINES: &str = "INSERT INTO line (sale, item, buyer, order_id, units, live) \
-                            SELECT ?, r.item, r.buyer, r.order_id, r.units, 1 \
-                            FROM {rows item:text buyer:text order_id:text units:int} r";
+                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int told:int} r";
+const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \
+                            SELECT ?, 1, r.order_id, r.item, r.v, r.units \
+                            FROM {rows order_id:text item:text v:int units:int} r";
 const REWRITE: &str = "UPDATE orders SET state = r.state, reason = r.reason, stuck = r.stuck, ver = r.ver, v = r.v, \
                        live = COALESCE(r.live, orders.live), since = r.since, pay_by = r.pay_by, due_at = r.due_at, \
                        tries = r.tries, action = r.action \
@@ -138,8 +138,14 @@ pub(crate) async fn by_id<'a>(tx: &mut Tx<'_>, ids: Vec<&'a OrderId>) -> Result<
     Ok(stored(tx, ids).await?.into_iter().map(|(id, (order, _))| (id, order)).collect())
 }
 
-/// Writes orders that were decided now, and the lines of those that have their units.
-pub(crate) async fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>]) -> Result<(), Fault> {
+/// Writes orders that were decided now, and the lines of those that have their units; `told` says which row of the outbox tells
+/// an order's acceptance.
+pub(crate) async fn insert(
+    tx: &mut Tx<'_>,
+    sale: &SaleId,
+    orders: &[Arc<Order>],
+    told: &HashMap<&str, i64>,
+) -> Result<(), Fault> {
     let now = Value::from(tx.now());
     let rows = Rows::of(orders, |order| {
         let (epoch, no) = order.hold.map_or((None, None), |(epoch, no)| (Some(epoch.0), Some(no.0)));
@@ -160,13 +166,13 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>]
             order.method.as_ref().map(|method| method.as_str()).into(),
             order.note.as_ref().map(Note::as_str).into(),
             order.pay_by.into(),
+            told.get(order.id.as_str()).copied().into(),
         ]
     });
     tx.bulk_exactly(INSERT, &[sale.as_str().into(), now.clone(), now], rows, &[]).await?;
     let live = orders.iter().filter(|order| order.state.holds_units());
     let lines = Rows::of(live.flat_map(|order| order.lines.iter().map(move |line| (order, line))), |(order, line)| {
-        let item = line.item.as_str().into();
-        [item, order.id.buyer_str().into(), order.id.as_str().into(), line.units.units().into()]
+        [order.id.as_str().into(), line.item.as_str().into(), order.v.into(), line.units.units().into()]
     });
     tx.bulk_exactly(INSERT_LINES, &[sale.as_str().into()], lines, &[]).await
 }
@@ -220,7 +226,7 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
     let to = sale.as_ref().map(SaleRow::next);
     let mut known = stored(tx, batch.iter().map(|append| &append.order.id).collect()).await?;
     let (mut answers, mut rows, mut moved) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
-    let mut events = Vec::new();
+    let (mut before, mut events) = (Vec::new(), Vec::new());
     for append in &*batch {
         // Taken out, so that a second transition of the same order finds nothing to build on.
         let row = known.remove(&append.order.id);
@@ -232,6 +238,7 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
         let back = to.filter(|_| append.units == Units::GiveBack && live);
         let order = Arc::new(written(&row, append, back.map_or(row.v, |to| to.v)));
         if back.is_some() {
+            before.push(row.clone());
             moved.push(order.clone());
         }
         rows.push((order.clone(), if back.is_some() { Live::No } else { Live::AsBefore }));
@@ -242,11 +249,11 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
         return Ok(End::Nothing((answers, None)));
     }
     rewrite(tx, &rows).await?;
-    event::tell(tx, &events, Repeat::Same).await?;
+    event::tell_once(tx, &events).await?;
     let (Some(sale), Some(to), false) = (sale, to, moved.is_empty()) else {
         return Ok(End::Commit((answers, None)));
     };
-    let returned: Returned = stock::give_back(tx, &id, &moved).await?;
+    let returned: Returned = stock::give_back(tx, &id, &before).await?;
     stock::tell_back(tx, &id, to.v, &returned).await?;
     sale.bump(tx, to).await?;
     let update = stock::ended(tx, &sale, to, &moved, returned).await?;

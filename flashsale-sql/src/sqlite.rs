@@ -21,7 +21,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
 use tokio::sync::Semaphore;
 
 use crate::dialect::{Dialect, Texts, Value};
-use crate::tx::{End, Fault, Lock, Tx};
+use crate::tx::{End, Fault, Lock, Tx, Wrote};
 
 /// A future that borrows for `'a`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -447,11 +447,12 @@ impl Driver<'_> {
         }
     }
 
-    pub(crate) async fn run(&mut self, text: Arc<str>, values: Vec<Value>) -> Result<u64, sqlx::Error> {
+    pub(crate) async fn run(&mut self, text: Arc<str>, values: Vec<Value>) -> Result<Wrote, sqlx::Error> {
         match self {
             Self::Sqlite(connection) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), arguments(values)?);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                let done = query.execute(&mut **connection).await?;
+                Ok(Wrote { rows: done.rows_affected(), last: done.last_insert_rowid() })
             }
         }
     }

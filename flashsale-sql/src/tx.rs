@@ -74,6 +74,15 @@ pub(crate) enum Lock {
     Take,
 }
 
+/// What a statement wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wrote {
+    /// How many rows.
+    pub(crate) rows: u64,
+    /// The number of the last one, where rows are numbered.
+    pub(crate) last: i64,
+}
+
 /// One transaction, as a step sees it.
 #[derive(Debug)]
 pub(crate) struct Tx<'t> {
@@ -111,7 +120,7 @@ impl Tx<'_> {
     /// Writes; tells how many rows.
     pub(crate) async fn run(&mut self, template: &'static str, values: Vec<Value>) -> Result<u64, Fault> {
         let text = self.text(template, 0);
-        Ok(self.driver.run(text, values).await?)
+        Ok(self.driver.run(text, values).await?.rows)
     }
 
     /// Writes, and fails if it were not exactly `expected` rows.
@@ -135,9 +144,20 @@ impl Tx<'_> {
         rows: Rows<N>,
         tail: &[Value],
     ) -> Result<u64, Fault> {
+        Ok(self.bulk_numbered(template, head, rows, tail).await?.rows)
+    }
+
+    /// As [`Tx::bulk`], and tells the number of the last row, where rows are numbered; they are numbered without a gap.
+    pub(crate) async fn bulk_numbered<const N: usize>(
+        &mut self,
+        template: &'static str,
+        head: &[Value],
+        rows: Rows<N>,
+        tail: &[Value],
+    ) -> Result<Wrote, Fault> {
         let dialect = self.texts.dialect();
         let mut rows = rows.0;
-        let mut wrote = 0;
+        let mut all = Wrote { rows: 0, last: 0 };
         while !rows.is_empty() {
             let later = rows.split_off(rows.len().min(dialect.rows_max(N)));
             let padded = dialect.padded(rows.len());
@@ -149,10 +169,11 @@ impl Tx<'_> {
                 values.extend_from_slice(tail);
             }
             let text = self.text(template, padded);
-            wrote += self.driver.run(text, values).await?;
+            let wrote = self.driver.run(text, values).await?;
+            all = Wrote { rows: all.rows + wrote.rows, last: wrote.last };
             rows = later;
         }
-        Ok(wrote)
+        Ok(all)
     }
 
     /// As [`Tx::bulk`], and fails if not every row was written.

@@ -48,7 +48,9 @@ CREATE TABLE item (
     CHECK (allocated >= 0 AND allocated <= total)
 ) STRICT, WITHOUT ROWID;
 
--- One row per decided id, accepted or refused, for ever. The id is `buyer~key` or `buyer~scope~key`.
+-- One row per decided id, accepted or refused, for ever. The id is `buyer~key` or `buyer~scope~key`, so the orders of a buyer
+-- stand together: between `buyer~` and `buyer` followed by the character after `~`. That is how his units are counted, too.
+-- This is the one tree into which a sale writes in no order; all others grow at their end.
 CREATE TABLE orders (
     id         TEXT    NOT NULL PRIMARY KEY,
     sale       TEXT    NOT NULL,
@@ -74,7 +76,8 @@ CREATE TABLE orders (
     pay_by     INTEGER,
     due_at     INTEGER,
     tries      INTEGER NOT NULL DEFAULT 0,
-    action     TEXT
+    action     TEXT,
+    told       INTEGER -- the row of the outbox that tells its acceptance
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX orders_version ON orders (sale, v);
@@ -84,12 +87,13 @@ CREATE INDEX orders_stuck ON orders (id) WHERE stuck IS NOT NULL;
 -- The units of orders that were accepted. A refused order has none; one that gave its units back has dead ones.
 CREATE TABLE line (
     sale     TEXT    NOT NULL,
-    item     TEXT    NOT NULL,
-    buyer    TEXT    NOT NULL,
+    v        INTEGER NOT NULL, -- the sale's version at which they were allocated
     order_id TEXT    NOT NULL,
+    item     TEXT    NOT NULL,
+    buyer    TEXT    GENERATED ALWAYS AS (substr(order_id, 1, instr(order_id, '~') - 1)) VIRTUAL,
     units    INTEGER NOT NULL CHECK (units >= 1),
     live     INTEGER NOT NULL CHECK (live IN (0, 1)),
-    PRIMARY KEY (sale, item, buyer, order_id)
+    PRIMARY KEY (sale, v, order_id, item)
 ) STRICT, WITHOUT ROWID;
 
 -- Facts, written by the transactions that made them true. Sent ones are the history of their subject until pruned.
@@ -102,10 +106,11 @@ CREATE TABLE outbox (
     topic   TEXT    NOT NULL,
     at      INTEGER NOT NULL,
     fact    TEXT    NOT NULL, -- JSON
-    sent    INTEGER NOT NULL DEFAULT 0 CHECK (sent IN (0, 1))
+    sent    INTEGER NOT NULL DEFAULT 0 CHECK (sent IN (0, 1)),
+    keyed   INTEGER NOT NULL DEFAULT 1 CHECK (keyed IN (0, 1)) -- 0: found by orders.told, and as unique as the order is
 ) STRICT;
 
-CREATE UNIQUE INDEX outbox_event ON outbox (subject, version, kind);
+CREATE UNIQUE INDEX outbox_event ON outbox (subject, version, kind) WHERE keyed = 1;
 CREATE INDEX outbox_unsent ON outbox (sent) WHERE sent = 0;
 
 -- Changes of terms, once per id.

@@ -8,7 +8,7 @@ use flashsale_core::{BuyerId, Money, Timestamp};
 
 use super::{minor, shown};
 use crate::dialect::{Rows, Value};
-use crate::event::{self, Repeat};
+use crate::event;
 use crate::tx::{Fault, Tx};
 
 const BALANCES: &str = "SELECT member, balance FROM wallet WHERE member {in}{lock}";
@@ -111,7 +111,7 @@ impl Till {
             ]
         });
         tx.bulk_exactly(ENTRIES, &[], rows, &[]).await?;
-        event::tell(tx, &self.events, Repeat::Defect).await
+        event::tell(tx, &self.events).await
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use flashsale_core::order::accepting;
 use flashsale_core::sale::SaleState;
 use flashsale_core::stock::{Accept, Acceptance, Accepted, Books, Decision, ItemTotals, decide};
-use flashsale_core::{ItemId, SaleId};
+use flashsale_core::{Event, Fact, ItemId, SaleId};
 
 use super::{SaleRow, bought, items_of, live_units, pairs, settled};
 use crate::coupon;
 use crate::dialect::Rows;
-use crate::event::{self, Repeat};
+use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
 
@@ -34,10 +34,9 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     if decision.orders.is_empty() {
         return Ok(End::Nothing(Accepted { answers: decision.answers, update: None }));
     }
-    let changed = write(tx, &sale, &decision, &books, &before).await?;
-    sale.bump(tx, to).await?;
     let events = accepting(&decision, &books);
-    event::tell(tx, &events, Repeat::Defect).await?;
+    let changed = write(tx, &sale, &decision, &books, &before, &events).await?;
+    sale.bump(tx, to).await?;
     if !events.is_empty() {
         tx.enlisted(&events).await?;
     }
@@ -62,7 +61,7 @@ async fn read(
     let lines = || batch.iter().flat_map(|accept| accept.lines.iter().map(|line| (&line.item, accept.id.buyer_str())));
     let known = order::by_id(tx, batch.iter().map(|accept| &accept.id).collect()).await?;
     let items = items_of(tx, &sale.id, lines().map(|(item, _)| item).collect()).await?;
-    let bought = live_units(tx, &sale.id, lines().collect()).await?;
+    let bought = live_units(tx, &sale.id, lines().map(|(_, buyer)| buyer).collect()).await?;
     let coupons = coupon::by_id(tx, batch.iter().filter_map(|accept| accept.coupon.as_ref()).collect()).await?;
     let books = Books {
         sale: sale.id.clone(),
@@ -80,15 +79,22 @@ async fn read(
     Ok((books, items))
 }
 
-/// Writes what was decided, but for its facts; tells the items that changed, as they are now.
+/// Writes what was decided, and its facts; tells the items that changed, as they are now.
 async fn write(
     tx: &mut Tx<'_>,
     sale: &SaleRow,
     decision: &Decision,
     books: &Books,
     before: &BTreeMap<ItemId, ItemTotals>,
+    events: &[Event],
 ) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
-    order::insert(tx, &sale.id, &decision.orders).await?;
+    // The facts first: the rows of the orders say where theirs are.
+    let of_orders = events.iter().take_while(|event| matches!(event.fact, Fact::OrderAccepted(_))).count();
+    let (accepted, others) = events.split_at(of_orders);
+    let numbers = event::tell_accepted(tx, accepted).await?;
+    event::tell(tx, others).await?;
+    let told = accepted.iter().map(|event| event.subject.as_str()).zip(numbers).collect();
+    order::insert(tx, &sale.id, &decision.orders, &told).await?;
     let taken = |item: &ItemTotals| item.allocated - before.get(&item.item).map_or(0, |before| before.allocated);
     let changed: BTreeMap<ItemId, ItemTotals> =
         books.items.values().filter(|item| taken(item) > 0).map(|item| (item.item.clone(), item.clone())).collect();

@@ -1,7 +1,7 @@
 //! The cancelling step, and the one way in which units and coupons come back (**G5**): lines dead, allocated down, coupon free,
 //! all in the transaction that ends the order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use flashsale_core::id::ContentHash;
@@ -13,20 +13,21 @@ use flashsale_core::{ItemId, OrderId, SaleId, Timestamp};
 use super::{SaleRow, ended, items_of, no_such_sale};
 use crate::coupon;
 use crate::dialect::Rows;
-use crate::event::{self, Repeat};
+use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
 
-const KILL_LINES: &str = "UPDATE line SET live = 0 FROM {rows item:text buyer:text order_id:text} r \
-                          WHERE line.sale = ? AND line.item = r.item AND line.buyer = r.buyer \
-                          AND line.order_id = r.order_id AND line.live = 1";
+const KILL_LINES: &str = "UPDATE line SET live = 0 FROM {rows order_id:text item:text v:int} r \
+                          WHERE line.sale = ? AND line.v = r.v AND line.order_id = r.order_id AND line.item = r.item \
+                          AND line.live = 1";
 const GIVE_BACK: &str = "UPDATE item SET allocated = allocated - r.units FROM {rows id:text units:int} r \
                          WHERE item.sale = ? AND item.id = r.id";
 
 /// Units that come back in one transaction: the rows before, and how many.
 pub(crate) type Returned = BTreeMap<ItemId, (ItemTotals, u32)>;
 
-/// Gives the units and coupons of these orders back, whose units must be allocated. The rows of the orders are the caller's.
+/// Gives the units and coupons of these orders back, whose units must be allocated. Each is the row as it was; to write it as
+/// it will be is the caller's.
 pub(crate) async fn give_back(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>]) -> Result<Returned, Fault> {
     let lines = || orders.iter().flat_map(|order| order.lines.iter().map(move |line| (order, line)));
     let items = items_of(tx, sale, lines().map(|(_, line)| &line.item).collect()).await?;
@@ -35,9 +36,7 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Orde
         let row = returned.get_mut(&line.item).ok_or_else(|| Fault::corrupt(format!("no item {}", line.item)))?;
         row.1 += line.units.units();
     }
-    let dead = Rows::of(lines(), |(order, line)| {
-        [line.item.as_str().into(), order.id.buyer_str().into(), order.id.as_str().into()]
-    });
+    let dead = Rows::of(lines(), |(order, line)| [order.id.as_str().into(), line.item.as_str().into(), order.v.into()]);
     tx.bulk_exactly(KILL_LINES, &[], dead, &[sale.as_str().into()]).await?;
     let down = Rows::of(&returned, |(id, (_, units))| [id.as_str().into(), (*units).into()]);
     tx.bulk_exactly(GIVE_BACK, &[], down, &[sale.as_str().into()]).await?;
@@ -49,7 +48,7 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Orde
 pub(crate) async fn tell_back(tx: &mut Tx<'_>, sale: &SaleId, v: u64, returned: &Returned) -> Result<(), Fault> {
     let items: Vec<(ItemTotals, u32)> = returned.values().cloned().collect();
     let events = back(sale, v, tx.now(), &items);
-    event::tell(tx, &events, Repeat::Defect).await
+    event::tell(tx, &events).await
 }
 
 /// Ends orders that nobody pays for, and fences ids that were never decided.
@@ -62,7 +61,8 @@ pub(super) async fn cancel(
     let sale = SaleRow::locked(tx, &id).await?.ok_or_else(|| no_such_sale(&id))?;
     let (to, now) = (sale.next(), tx.now());
     let mut known = order::by_id(tx, batch.iter().map(|cancel| &cancel.id).collect()).await?;
-    let (mut fences, mut undone, mut answers) = (Vec::new(), Vec::new(), Vec::with_capacity(batch.len()));
+    let (mut fences, mut before, mut undone) = (Vec::new(), Vec::new(), Vec::new());
+    let mut answers = Vec::with_capacity(batch.len());
     let mut all: Vec<Arc<Order>> = Vec::new();
     for cancel in &*batch {
         let ends = match known.get(&cancel.id) {
@@ -73,6 +73,7 @@ pub(super) async fn cancel(
             }
             Some(order) => match order.state {
                 OrderState::Offered | OrderState::Accepted if order.sale == id => {
+                    before.push(order.clone());
                     let order = Arc::new(cancelled(order, cancel, to.v, now));
                     undone.push(order.clone());
                     Ok(order)
@@ -96,14 +97,14 @@ pub(super) async fn cancel(
     if all.is_empty() {
         return Ok(End::Nothing((answers, None)));
     }
-    order::insert(tx, &id, &fences).await?;
+    order::insert(tx, &id, &fences, &HashMap::new()).await?;
     let mut returned = Returned::new();
     if !undone.is_empty() {
-        returned = give_back(tx, &id, &undone).await?;
+        returned = give_back(tx, &id, &before).await?;
         let rows: Vec<_> = undone.iter().map(|order| (order.clone(), order::Live::No)).collect();
         order::rewrite(tx, &rows).await?;
         let events: Vec<_> = undone.iter().flat_map(|order| ending(order, now)).collect();
-        event::tell(tx, &events, Repeat::Defect).await?;
+        event::tell(tx, &events).await?;
         tell_back(tx, &id, to.v, &returned).await?;
     }
     sale.bump(tx, to).await?;

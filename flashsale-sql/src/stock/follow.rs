@@ -81,7 +81,7 @@ pub(super) async fn follow(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<E
     let items = items(tx, &id).await?;
     let rows = tx.rows(LATER, vec![id.as_str().into(), asked.version.v.into()]).await?;
     let found = decode(&rows)?;
-    let live = live_units(tx, &id, lines(&found).collect()).await?;
+    let live = live_units(tx, &id, lines(&found).map(|(_, buyer)| buyer).collect()).await?;
     let bought = bought(lines(&found), &live, sale.version.v)?;
     let orders = found.into_iter().map(|(order, _)| order).collect();
     let update = sale.update(asked.version, sale.version, items.into_iter(), orders, bought);
@@ -123,7 +123,7 @@ pub(super) async fn answers(
     let mut found = decode(&rows)?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let live = live_units(tx, &id, lines(&found).collect()).await?;
+    let live = live_units(tx, &id, lines(&found).map(|(_, buyer)| buyer).collect()).await?;
     let bought = bought(lines(&found), &live, sale.version.v)?;
     let next = found.last().filter(|_| more).map(|(order, _)| order.id.clone());
     Ok(End::Nothing(Answers { orders: found.into_iter().map(|(order, _)| order).collect(), bought, next }))

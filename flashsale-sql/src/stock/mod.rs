@@ -23,6 +23,7 @@ use flashsale_core::stock::{
 use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId};
 
 use crate::dialect::Value;
+use crate::order;
 use crate::sqlite::SqliteLedger;
 use crate::tx::{Fault, Fields, Lock, Tx};
 
@@ -46,8 +47,9 @@ const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v
 const ITEM_COLUMNS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
 const ITEMS: &str =
     "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ? AND id {in} ORDER BY id";
-const BOUGHT: &str = "SELECT item, buyer, SUM(units) FROM line \
-                      WHERE sale = ? AND item {in} AND buyer {in} AND live = 1 GROUP BY item, buyer";
+// The orders of a buyer stand between `buyer~` and what follows it: no index of their own. The character is DEL.
+const LIVE: &str = "SELECT b.value, o.lines FROM {each} b CROSS JOIN orders o \
+                    ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE o.sale = ? AND o.live = 1";
 
 fn state(word: &str) -> Option<SaleState> {
     [SaleState::Open, SaleState::Paused, SaleState::Closed].into_iter().find(|state| state.code() == word)
@@ -174,27 +176,21 @@ pub(crate) fn settled(order: &Order) -> Settled {
 /// An item and a buyer.
 type Pair = (ItemId, String);
 
-/// Live units by item and buyer, for every pair of these items and these buyers that has any.
-async fn live_units<'a>(
-    tx: &mut Tx<'_>,
-    sale: &SaleId,
-    pairs: Vec<(&'a ItemId, &'a str)>,
-) -> Result<HashMap<Pair, u32>, Fault> {
-    let (mut items, mut buyers) = (BTreeSet::new(), BTreeSet::new());
-    for (item, buyer) in pairs {
-        items.insert(item.as_str());
-        buyers.insert(buyer);
-    }
-    if items.is_empty() {
+/// Live units by item and buyer, of these buyers.
+async fn live_units(tx: &mut Tx<'_>, sale: &SaleId, buyers: BTreeSet<&str>) -> Result<HashMap<Pair, u32>, Fault> {
+    if buyers.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = tx.rows(BOUGHT, vec![sale.as_str().into(), Value::list(items), Value::list(buyers)]).await?;
-    let mut bought = HashMap::with_capacity(rows.len());
+    let rows = tx.rows(LIVE, vec![Value::list(buyers), sale.as_str().into()]).await?;
+    let mut live = HashMap::with_capacity(rows.len());
     for row in &rows {
         let mut row = row.fields();
-        bought.insert((row.id()?, row.text()?.to_owned()), row.number()?);
+        let (buyer, lines) = (row.text()?, order::decode_lines(row.text()?)?);
+        for line in lines.iter() {
+            *live.entry((line.item.clone(), buyer.to_owned())).or_insert(0) += line.units.units();
+        }
     }
-    Ok(bought)
+    Ok(live)
 }
 
 /// What the buyers of these lines have of these items, absolutely, at version `v`: also where it is nothing.
@@ -226,7 +222,7 @@ pub(crate) async fn ended(
     orders: &[Arc<Order>],
     returned: Returned,
 ) -> Result<Update, Fault> {
-    let live = live_units(tx, &sale.id, pairs(orders.iter().map(|order| &**order)).collect()).await?;
+    let live = live_units(tx, &sale.id, orders.iter().map(|order| order.id.buyer_str()).collect()).await?;
     let bought = bought(pairs(orders.iter().map(|order| &**order)), &live, to.v)?;
     let items = returned
         .into_values()

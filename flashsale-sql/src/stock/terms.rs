@@ -10,7 +10,7 @@ use flashsale_core::{ItemId, Key, Sale, SaleId};
 
 use super::{SaleRow, decode_item, items_of, ms};
 use crate::dialect::{Rows, Value};
-use crate::event::{self, Repeat};
+use crate::event;
 use crate::tx::{End, Fault, Tx, json};
 
 const OPEN: &str = "INSERT INTO sale (id, state, opens_at, closes_at, hold_ms, pay_within_ms, v, tag, terms) \
@@ -48,7 +48,7 @@ pub(super) async fn open(mut tx: Tx<'_>, sale: Arc<Sale>) -> Result<End<Result<(
     let written = SaleRow::locked(tx, &sale.id).await?.ok_or_else(|| Fault::corrupt("the new sale is not there"))?;
     written.bump(tx, written.next()).await?;
     let events = open_facts(&sale, tx.now());
-    event::tell(tx, &events, Repeat::Defect).await?;
+    event::tell(tx, &events).await?;
     Ok(End::Commit(Ok(())))
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn change(mut tx: Tx<'_>, id: SaleId, name: Key, change: Change
     let row = vec![id.as_str().into(), name.as_str().into(), json(&change)?, tx.now().into()];
     tx.run_exactly(1, "INSERT INTO change (sale, id, content, at) VALUES (?, ?, ?, ?)", row).await?;
     let events = change_facts(&id, &change, to.v, tx.now());
-    event::tell(tx, &events, Repeat::Defect).await?;
+    event::tell(tx, &events).await?;
     sale.bump(tx, to).await?;
     let update = sale.update(sale.version, to, item.into_iter(), vec![], vec![]);
     Ok(End::Commit(Ok(Some(update))))
