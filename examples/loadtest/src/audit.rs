@@ -102,9 +102,15 @@ async fn orders(ledger: &Ledger, sale: &str, found: &mut Audit) -> Result<(), Fa
     // Its units are allocated and will not be sold: once everything has settled nothing may be on its way.
     let open = format!(
         "SELECT COALESCE(SUM(l.units), 0) FROM line l JOIN orders o ON o.id = l.order_id
-         WHERE o.sale = ? AND o.state IN {OPEN}"
+         WHERE l.sale = ? AND o.state IN {OPEN}"
     );
     found.leaked += one(ledger, &open, sale).await?;
+    // Promised a unit that nothing counts: the same unit can be sold again.
+    let uncounted = format!(
+        "SELECT COUNT(*) FROM orders WHERE sale = ?1 AND state IN {HOLDS_UNITS}
+         AND id NOT IN (SELECT order_id FROM line WHERE sale = ?1)"
+    );
+    found.oversold += one(ledger, &uncounted, sale).await?;
     Ok(())
 }
 
@@ -253,6 +259,8 @@ mod tests {
             ("UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
             ("UPDATE item SET total = 1, allocated = 1 WHERE sale = 's'", 2),
             ("UPDATE item SET total = 1 WHERE sale = 'c:w'", 1),
+            // Sold, and counted nowhere.
+            ("DELETE FROM line WHERE order_id = 'b~1'; UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
             // A coupon that no order of its window stands for.
             ("INSERT INTO coupon VALUES ('c~w~z', 'c', 'w', 'z', NULL)", 1),
         ] {
@@ -333,15 +341,14 @@ mod tests {
                  VALUES ('s', 'open', 0, 1, 1, 1, 1, 1, '{}');
              INSERT INTO item (sale, id, total, allocated, price, buyer_limit) VALUES ('s', 'unit', 3, 2, 5, 1);
              INSERT INTO orders (id, sale, hash, state, ver, v, live, lines, list, discount, pays, decided_at, since)
-                 VALUES ('a~1', 's', 0, 'confirmed', 1, 1, 1, 'unit*1', 5, 0, 5, 0, 0);
-             INSERT INTO line (sale, item, buyer, order_id, units, live) VALUES ('s', 'unit', 'a', 'a~1', 1, 1);",
+                 VALUES ('a~1', 's', 0, 'confirmed', 1, 1, 1, 'unit*1', 5, 0, 5, 0, 0);",
         )
         .await;
         let ledger = Ledger { pool };
         let scope = Scope { sales: vec!["s".into()], ..scope() };
         let received = Received { orders: vec!["a~1".into(), "b~1".into()], ..Received::default() };
         let audit = audit(&ledger, &scope, &received).await.unwrap();
-        assert_eq!(audit, Audit { leaked: 1, lost: 1, ..Audit::default() });
+        assert_eq!(audit, Audit { oversold: 1, leaked: 2, lost: 1, duplicated: 0 }, "two allocated, no line");
         assert_eq!(ledger.ended("s").await.unwrap().confirmed, 1);
         assert_eq!(ledger.free_and_open("s").await.unwrap(), (1, 0));
         assert_eq!(ledger.coupons("c").await.unwrap(), []);
