@@ -9,7 +9,9 @@
 // A test may end the process's thread with a reason; that is what a rule is for.
 #![allow(clippy::missing_panics_doc)]
 
+pub mod differential;
 pub mod fixture;
+pub mod model;
 pub mod sample;
 pub mod sim;
 pub mod suite;

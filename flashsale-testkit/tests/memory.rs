@@ -77,3 +77,31 @@ mod wallet {
 
     flashsale_testkit::payment_gateway_suite!(Funded);
 }
+
+/// The reference model is a gate, too: what it is compared by must hold for it.
+mod model {
+    use super::*;
+    use flashsale_core::ManualClock;
+    use flashsale_testkit::model::ModelGate;
+
+    struct Models(Arc<ManualClock>);
+
+    #[async_trait]
+    impl Fixture for Models {
+        type Port = ModelGate;
+
+        async fn fresh(&self) -> ModelGate {
+            ModelGate::new(self.0.clone())
+        }
+
+        async fn advance(&self, by: Duration) {
+            self.0.advance(by);
+        }
+
+        async fn restart(&self, _: ModelGate) -> Option<ModelGate> {
+            Some(self.fresh().await)
+        }
+    }
+
+    flashsale_testkit::stock_gate_suite!(Models(flashsale_testkit::fixture::clock()));
+}
