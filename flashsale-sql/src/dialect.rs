@@ -221,6 +221,12 @@ impl Texts {
         self.dialect
     }
 
+    /// All texts that were written out so far.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> Vec<Arc<str>> {
+        self.made.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// The text of a template for a number of rows, which is 0 for a template without rows.
     pub(crate) fn text(&self, template: &'static str, rows: usize) -> Arc<str> {
         let key = (template, rows);

@@ -39,6 +39,9 @@ mod sqlite;
 #[cfg(feature = "sqlite")]
 mod tx;
 
+#[cfg(all(test, feature = "sqlite"))]
+mod plans;
+
 // One file per noun, in the order in which a purchase meets them.
 #[cfg(feature = "sqlite")]
 mod stock;

@@ -259,6 +259,18 @@ impl SqliteLedger {
         self.db.writer.close().await;
     }
 
+    /// How the database would run each statement that was sent so far, with its text.
+    #[cfg(test)]
+    pub(crate) async fn plans(&self) -> Vec<(Arc<str>, Vec<String>)> {
+        let mut plans = Vec::new();
+        for text in self.db.texts.all() {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+            let rows = sqlx::query(explain).fetch_all(&self.db.readers).await.expect("a plan");
+            plans.push((text, rows.iter().map(|row| row.get_unchecked::<String, _>("detail")).collect()));
+        }
+        plans
+    }
+
     fn tx<'t>(&'t self, connection: &'t mut SqliteConnection, lock: Lock) -> Tx<'t> {
         let hooks = if lock == Lock::Held { &*self.hooks } else { &[] };
         Tx {

@@ -196,3 +196,5 @@ CREATE TABLE dead_letter (
     settled  TEXT CHECK (settled IN ('replayed', 'discarded')),
     UNIQUE (consumer, event_id)
 ) STRICT;
+
+CREATE INDEX dead_letter_open ON dead_letter (at) WHERE settled IS NULL;

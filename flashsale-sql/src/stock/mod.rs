@@ -47,9 +47,10 @@ const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v
 const ITEM_COLUMNS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
 const ITEMS: &str =
     "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ? AND id {in} ORDER BY id";
-// The orders of a buyer stand between `buyer~` and what follows it: no index of their own. The character is DEL.
+// The orders of a buyer stand between `buyer~` and what follows it (the character is DEL): no index of their own.
+// COALESCE keeps the index over (sale, v) out, which would read all orders of the sale for each buyer.
 const LIVE: &str = "SELECT b.value, o.lines FROM {each} b CROSS JOIN orders o \
-                    ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE o.sale = ? AND o.live = 1";
+                    ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE COALESCE(o.sale, '') = ? AND o.live = 1";
 
 fn state(word: &str) -> Option<SaleState> {
     [SaleState::Open, SaleState::Paused, SaleState::Closed].into_iter().find(|state| state.code() == word)
