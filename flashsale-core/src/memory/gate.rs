@@ -1,15 +1,17 @@
 //! The gate in memory: one lock per sale, taken once per batch.
 //!
-//! Orders live in one slab, found through a table of indices; a hold's number *is* its place in a queue, so deadlines need no
-//! ordered map. A batch looks all its ids and buyers up first, in loops without dependencies, so that the processor waits for
-//! several cache misses at once; then it decides in order.
+//! Orders live in one slab and buyers in another, each found through an [`Index`]; a hold's number *is* its place in a queue, so
+//! deadlines need no ordered map. A batch first touches the places of all its ids and buyers, in a loop without dependencies, so
+//! that the processor waits for many cache misses at once; then it decides in order.
+
+mod index;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::error::BackendError;
 use crate::id::{ContentHash, ItemId, OrderId, SaleId};
@@ -19,6 +21,7 @@ use crate::stock::{
     Reserve, ReserveRefusal, Reserved, Settled, Standing, StockGate, Synced, Update, Version,
 };
 use crate::time::{Clock, Timestamp};
+use index::{Index, Slot};
 
 /// A [`StockGate`] of this process. It forgets with it. A clone is the same gate.
 #[derive(Debug, Clone)]
@@ -73,8 +76,6 @@ fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
     gate.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An index into the slab.
-type Slot = u32;
 /// An index into the items.
 type ItemNo = u16;
 
@@ -90,7 +91,7 @@ struct Gate {
     items: Vec<Shelf>,
     hasher: DefaultHashBuilder,
     /// Order id to slot.
-    ids: HashTable<Slot>,
+    ids: Index,
     slab: Vec<Entry>,
     free_slots: Vec<Slot>,
     /// The slots of holds `first..first + queue.len()`, in order of number; `None` where the hold has ended.
@@ -98,9 +99,13 @@ struct Gate {
     first: u64,
     live_holds: u64,
     /// Item and buyer to what he has.
-    buyers: HashTable<Buyer>,
+    buyer_ids: Index,
+    buyers: Vec<Buyer>,
+    free_buyers: Vec<Slot>,
     /// Slots with both a hold and an answer: written early by a page, to be settled by the next sync.
     decided: Vec<Slot>,
+    /// The lines of the request at hand, kept for its memory.
+    wanted: Vec<Wanted>,
 }
 
 /// The levels of one item.
@@ -126,7 +131,38 @@ struct Entry {
 struct Held {
     no: u64,
     deadline: Timestamp,
-    lines: Lines,
+    units: Units,
+}
+
+/// What is held. Most requests have one line, and then it stands here itself.
+#[derive(Debug, Clone)]
+enum Units {
+    One(ItemNo, u32),
+    Many(Lines),
+}
+
+/// A line of a request, and who asks.
+#[derive(Debug, Clone)]
+struct Wanted {
+    item: ItemNo,
+    units: u32,
+    /// The hash of item and buyer.
+    hash: u64,
+    buyer: Option<Slot>,
+}
+
+/// The hashes of an order's name: of its buyer, and of all of it.
+#[derive(Debug, Clone, Copy)]
+struct Hashes {
+    buyer: u64,
+    id: u64,
+}
+
+/// Where a request begins its searches: its hashes, the item of its first line, and the hash of that item and its buyer.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    hashes: Hashes,
+    first: Option<(ItemNo, u64)>,
 }
 
 /// What a buyer has of an item. The name is that of one of his orders: sharing its text costs nothing.
@@ -154,14 +190,17 @@ impl Gate {
             },
             items: Vec::new(),
             hasher: DefaultHashBuilder::default(),
-            ids: HashTable::new(),
+            ids: Index::default(),
             slab: Vec::new(),
             free_slots: Vec::new(),
             queue: VecDeque::new(),
             first: 1,
             live_holds: 0,
-            buyers: HashTable::new(),
+            buyer_ids: Index::default(),
+            buyers: Vec::new(),
+            free_buyers: Vec::new(),
             decided: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -174,48 +213,42 @@ impl Gate {
         self.items.iter().position(|level| level.item == *item).and_then(|n| ItemNo::try_from(n).ok())
     }
 
-    fn hash_id(&self, id: &str) -> u64 {
-        self.hasher.hash_one(id)
+    /// Both hashes in one walk over the name.
+    fn hashes(&self, id: &OrderId) -> Hashes {
+        let (name, buyer) = (id.as_str(), id.buyer_str());
+        let rest = &name.as_bytes()[buyer.len()..];
+        let buyer = self.hasher.hash_one(buyer);
+        Hashes { buyer, id: self.hasher.hash_one((buyer, rest)) }
     }
 
-    fn hash_buyer(&self, item: ItemNo, buyer: &str) -> u64 {
-        self.hasher.hash_one((item, buyer))
+    /// The hash of what a buyer has of an item.
+    fn hash_of(&self, item: ItemNo, buyer: u64) -> u64 {
+        self.hasher.hash_one((buyer, item))
     }
 
     fn find(&self, hash: u64, id: &OrderId) -> Option<Slot> {
-        self.ids.find(hash, |slot| self.slab[*slot as usize].id == *id).copied()
+        self.ids.find(hash, |slot| self.slab[slot as usize].id == *id)
     }
 
-    fn buyer(&self, hash: u64, item: ItemNo, name: &str) -> Option<&Buyer> {
-        self.buyers.find(hash, |b| b.item == item && b.name.buyer_str() == name)
+    fn buyer(&self, hash: u64, item: ItemNo, name: &str) -> Option<Slot> {
+        self.buyer_ids.find(hash, |slot| {
+            let buyer = &self.buyers[slot as usize];
+            buyer.item == item && buyer.name.buyer_str() == name
+        })
     }
 
-    fn buyer_mut(&mut self, hash: u64, item: ItemNo, name: &OrderId) -> &mut Buyer {
-        let hasher = &self.hasher;
-        self.buyers
-            .entry(
-                hash,
-                |b| b.item == item && b.name.buyer_str() == name.buyer_str(),
-                |b| hasher.hash_one((b.item, b.name.buyer_str())),
-            )
-            .or_insert_with(|| Buyer { item, name: name.clone(), bought: 0, bought_v: 0, mine: 0 })
-            .into_mut()
+    /// Takes a slot for a buyer who has none.
+    fn insert_buyer(&mut self, hash: u64, item: ItemNo, name: &OrderId) -> Slot {
+        let buyer = Buyer { item, name: name.clone(), bought: 0, bought_v: 0, mine: 0 };
+        let slot = place(&mut self.buyers, &mut self.free_buyers, buyer);
+        self.buyer_ids.insert(hash, slot);
+        slot
     }
 
     /// Takes a slot for an id that has none.
     fn insert(&mut self, hash: u64, entry: Entry) -> Slot {
-        let slot = match self.free_slots.pop() {
-            Some(slot) => {
-                self.slab[slot as usize] = entry;
-                slot
-            }
-            None => {
-                self.slab.push(entry);
-                Slot::try_from(self.slab.len() - 1).expect("fewer than 2^32 orders in one sale")
-            }
-        };
-        let Self { ids, slab, hasher, .. } = self;
-        ids.insert_unique(hash, slot, |slot| hasher.hash_one(slab[*slot as usize].id.as_str()));
+        let slot = place(&mut self.slab, &mut self.free_slots, entry);
+        self.ids.insert(hash, slot);
         slot
     }
 
@@ -224,10 +257,7 @@ impl Gate {
         if entry.hold.is_some() || entry.done.is_some() {
             return;
         }
-        let hash = self.hash_id(entry.id.as_str());
-        if let Ok(found) = self.ids.find_entry(hash, |other| *other == slot) {
-            found.remove();
-        }
+        self.ids.remove(self.hashes(&entry.id).id, slot);
         self.free_slots.push(slot);
     }
 
@@ -239,23 +269,29 @@ impl Gate {
         }
         self.live_holds -= 1;
         let name = self.slab[slot as usize].id.clone();
-        for line in held.lines.iter() {
-            let Some(item) = self.item_no(&line.item) else { continue };
-            self.items[item as usize].held -= line.units.units();
-            let hash = self.hash_buyer(item, name.buyer_str());
-            self.buyer_mut(hash, item, &name).mine -= line.units.units();
-            self.forget_buyer_with_nothing(hash, item, name.buyer_str());
+        match held.units {
+            Units::One(item, units) => self.give_back(&name, item, units),
+            Units::Many(lines) => {
+                for line in lines.iter() {
+                    if let Some(item) = self.item_no(&line.item) {
+                        self.give_back(&name, item, line.units.units());
+                    }
+                }
+            }
         }
         self.remove_if_empty(slot);
     }
 
-    fn forget_buyer_with_nothing(&mut self, hash: u64, item: ItemNo, name: &str) {
-        let found = self.buyers.find_entry(hash, |b| b.item == item && b.name.buyer_str() == name);
-        if let Ok(found) = found {
-            let buyer = found.get();
-            if buyer.mine == 0 && buyer.bought == 0 && buyer.bought_v == 0 {
-                found.remove();
-            }
+    /// Takes units out of `held`, and out of what the buyer has.
+    fn give_back(&mut self, name: &OrderId, item: ItemNo, units: u32) {
+        self.items[item as usize].held -= units;
+        let hash = self.hash_of(item, self.hashes(name).buyer);
+        let Some(slot) = self.buyer(hash, item, name.buyer_str()) else { return };
+        let buyer = &mut self.buyers[slot as usize];
+        buyer.mine -= units;
+        if buyer.mine == 0 && buyer.bought == 0 && buyer.bought_v == 0 {
+            self.buyer_ids.remove(hash, slot);
+            self.free_buyers.push(slot);
         }
     }
 
@@ -289,23 +325,24 @@ impl Gate {
         }
     }
 
-    /// Reads what the batch will need, in loops without dependencies, and forgets it: the decisions find it in the cache.
-    fn touch(&self, batch: &[Reserve], hashes: &[u64]) {
-        let known = batch.iter().zip(hashes).filter(|(request, hash)| self.find(**hash, &request.id).is_some()).count();
-        let mut buyers = 0;
-        for request in batch {
-            if let [line] = &*request.lines
-                && let Some(item) = self.item_no(&line.item)
-            {
-                let name = request.id.buyer_str();
-                buyers += usize::from(self.buyer(self.hash_buyer(item, name), item, name).is_some());
-            }
-        }
-        std::hint::black_box((known, buyers));
+    fn start(&self, request: &Reserve) -> Start {
+        let hashes = self.hashes(&request.id);
+        let item = request.lines.first().and_then(|line| self.item_no(&line.item));
+        Start { hashes, first: item.map(|item| (item, self.hash_of(item, hashes.buyer))) }
     }
 
-    fn reserve(&mut self, request: &Reserve, hash: u64, now: Timestamp) -> Result<Reserved, ReserveRefusal> {
-        if let Some(slot) = self.find(hash, &request.id) {
+    /// Reads the places that the batch will need, and forgets them: the decisions find them in the cache.
+    fn touch(&self, starts: &[Start]) {
+        let mut read = 0;
+        for start in starts {
+            // The first line stands for all: most requests have no other.
+            read ^= self.ids.touch(start.hashes.id) ^ self.buyer_ids.touch(start.first.map_or(0, |(_, hash)| hash));
+        }
+        std::hint::black_box(read);
+    }
+
+    fn reserve(&mut self, request: &Reserve, start: Start, now: Timestamp) -> Result<Reserved, ReserveRefusal> {
+        if let Some(slot) = self.find(start.hashes.id, &request.id) {
             let entry = &self.slab[slot as usize];
             if !entry.hash.answers(request.hash) {
                 return Err(ReserveRefusal::Conflict);
@@ -318,55 +355,84 @@ impl Gate {
             }
         }
         self.admits(now)?;
+        let mut wanted = std::mem::take(&mut self.wanted);
+        let answer = self.judge(request, start, &mut wanted).map(|()| {
+            let no = self.next();
+            let deadline = now.after(self.door.hold);
+            self.take(request, start.hashes.id, &wanted, no, deadline);
+            Reserved::Held(Hold { epoch: self.epoch, no: HoldNo(no), deadline })
+        });
+        self.wanted = wanted;
+        answer
+    }
+
+    /// Tests everything before anything is taken, and tells in `wanted` what is to be taken.
+    fn judge(&self, request: &Reserve, start: Start, wanted: &mut Vec<Wanted>) -> Result<(), ReserveRefusal> {
         let after = HoldNo(self.next() - 1);
-        // Everything is tested before anything is taken; most requests have one line.
-        let mut numbers = [(0, 0); crate::sale::LINES_MAX];
-        let buyer = request.id.buyer_str();
-        for (line, number) in request.lines.iter().zip(&mut numbers) {
-            let Some(item) = self.item_no(&line.item) else {
+        let name = request.id.buyer_str();
+        let lines = &*request.lines;
+        wanted.clear();
+        let mut first = start.first;
+        for line in lines {
+            let known = first.take().or_else(|| {
+                let item = self.item_no(&line.item)?;
+                Some((item, self.hash_of(item, start.hashes.buyer)))
+            });
+            let Some((item, hash)) = known else {
                 return Err(ReserveRefusal::UnknownItem { item: line.item.clone() });
             };
-            *number = (item, self.hash_buyer(item, buyer));
+            wanted.push(Wanted { item, units: line.units.units(), hash, buyer: self.buyer(hash, item, name) });
         }
-        let numbers = &numbers[..request.lines.len()];
-        for (line, (item, hash)) in request.lines.iter().zip(numbers) {
-            let level = &self.items[*item as usize];
-            let (bought, mine) = self.buyer(*hash, *item, buyer).map_or((0, 0), |b| (b.bought, b.mine));
-            if u64::from(bought) + u64::from(mine) + u64::from(line.units.units()) > u64::from(level.limit) {
-                let by = if bought + line.units.units() > level.limit { Counted::Bought } else { Counted::Held };
-                let item = line.item.clone();
-                return Err(ReserveRefusal::Limit { item, have: bought + mine, limit: level.limit, by });
+        for (line, want) in lines.iter().zip(&*wanted) {
+            let limit = self.items[want.item as usize].limit;
+            let (bought, mine) = want.buyer.map_or((0, 0), |slot| {
+                let buyer = &self.buyers[slot as usize];
+                (buyer.bought, buyer.mine)
+            });
+            if u64::from(bought) + u64::from(mine) + u64::from(want.units) > u64::from(limit) {
+                let by = if bought + want.units > limit { Counted::Bought } else { Counted::Held };
+                return Err(ReserveRefusal::Limit { item: line.item.clone(), have: bought + mine, limit, by });
             }
         }
-        for (line, (item, _)) in request.lines.iter().zip(numbers) {
-            if self.items[*item as usize].waiting && request.standing == Standing::Public {
+        for (line, want) in lines.iter().zip(&*wanted) {
+            if self.items[want.item as usize].waiting && request.standing == Standing::Public {
                 return Err(ReserveRefusal::Waitlist { item: line.item.clone(), after });
             }
         }
         // A line that can never be filled is told before one that is merely held.
-        for (line, (item, _)) in request.lines.iter().zip(numbers) {
-            if line.units.units() > self.items[*item as usize].free {
+        for (line, want) in lines.iter().zip(&*wanted) {
+            if want.units > self.items[want.item as usize].free {
                 return Err(ReserveRefusal::SoldOut { item: line.item.clone(), after });
             }
         }
-        for (line, (item, _)) in request.lines.iter().zip(numbers) {
-            let level = &self.items[*item as usize];
-            if u64::from(level.held) + u64::from(line.units.units()) > u64::from(level.free) {
+        for (line, want) in lines.iter().zip(&*wanted) {
+            let level = &self.items[want.item as usize];
+            if u64::from(level.held) + u64::from(want.units) > u64::from(level.free) {
                 return Err(ReserveRefusal::AllHeld { item: line.item.clone(), after });
             }
         }
-        let no = self.next();
-        let deadline = now.after(self.door.hold);
-        for (line, (item, hash)) in request.lines.iter().zip(numbers) {
-            self.items[*item as usize].held += line.units.units();
-            self.buyer_mut(*hash, *item, &request.id).mine += line.units.units();
+        Ok(())
+    }
+
+    /// Holds what was judged.
+    fn take(&mut self, request: &Reserve, hash: u64, wanted: &[Wanted], no: u64, deadline: Timestamp) {
+        for want in wanted {
+            self.items[want.item as usize].held += want.units;
+            let buyer = match want.buyer {
+                Some(slot) => slot,
+                None => self.insert_buyer(want.hash, want.item, &request.id),
+            };
+            self.buyers[buyer as usize].mine += want.units;
         }
-        let held = Held { no, deadline, lines: request.lines.clone() };
+        let units = match wanted {
+            [one] => Units::One(one.item, one.units),
+            _ => Units::Many(request.lines.clone()),
+        };
+        let held = Held { no, deadline, units };
         let entry = Entry { id: request.id.clone(), hash: request.hash, hold: Some(held), done: None };
         let slot = self.insert(hash, entry);
         self.queue.push_back(Some(slot));
         self.live_holds += 1;
-        Ok(Reserved::Held(Hold { epoch: self.epoch, no: HoldNo(no), deadline }))
     }
 
     fn admits(&self, now: Timestamp) -> Result<(), ReserveRefusal> {
@@ -405,7 +471,7 @@ impl Gate {
 
     /// Writes an answer down, unless a newer one stands there.
     fn note(&mut self, settled: &Settled) -> Slot {
-        let hash = self.hash_id(settled.id.as_str());
+        let hash = self.hashes(&settled.id).id;
         if let Some(slot) = self.find(hash, &settled.id) {
             let entry = &mut self.slab[slot as usize];
             if entry.done.is_none_or(|(v, _)| v <= settled.v) {
@@ -422,18 +488,28 @@ impl Gate {
     fn note_bought(&mut self, bought: &[crate::stock::Bought]) {
         for row in bought {
             let Some(item) = self.item_no(&row.item) else { continue };
-            let hash = self.hash_buyer(item, row.buyer.as_str());
-            // A buyer who is new here is named by any order id of his; one is made up, it is never looked at.
-            let name = match self.buyer(hash, item, row.buyer.as_str()) {
-                Some(known) => known.name.clone(),
-                None => OrderId::of(&row.buyer, &crate::id::Key::new("x").expect("a constant key")),
-            };
-            let buyer = self.buyer_mut(hash, item, &name);
+            let hash = self.hash_of(item, self.hasher.hash_one(row.buyer.as_str()));
+            let slot = self.buyer(hash, item, row.buyer.as_str()).unwrap_or_else(|| {
+                // A buyer who is new here is named by any order id of his; one is made up, it is never looked at.
+                let name = OrderId::of(&row.buyer, &crate::id::Key::new("x").expect("a constant key"));
+                self.insert_buyer(hash, item, &name)
+            });
+            let buyer = &mut self.buyers[slot as usize];
             if buyer.bought_v <= row.v {
                 (buyer.bought, buyer.bought_v) = (row.units, row.v);
             }
         }
     }
+}
+
+/// Puts a thing into a slab, where one was removed or at the end.
+fn place<T>(slab: &mut Vec<T>, free: &mut Vec<Slot>, thing: T) -> Slot {
+    if let Some(slot) = free.pop() {
+        slab[slot as usize] = thing;
+        return slot;
+    }
+    slab.push(thing);
+    Slot::try_from(slab.len() - 1).expect("fewer than 2^32 orders in one sale")
 }
 
 #[async_trait]
@@ -494,11 +570,11 @@ impl StockGate for MemoryStockGate {
         let now = self.clock.now();
         Ok(self.with(sale, |gate| {
             let Some(gate) = gate.filter(|gate| gate.open) else { return Reservation::NotLoaded };
-            let hashes: Vec<u64> = batch.iter().map(|request| gate.hash_id(request.id.as_str())).collect();
+            let starts: Vec<Start> = batch.iter().map(|request| gate.start(request)).collect();
             if batch.len() > 1 {
-                gate.touch(batch, &hashes);
+                gate.touch(&starts);
             }
-            let answers = batch.iter().zip(hashes).map(|(request, hash)| gate.reserve(request, hash, now)).collect();
+            let answers = batch.iter().zip(starts).map(|(request, start)| gate.reserve(request, start, now)).collect();
             Reservation::Answers(answers)
         }))
     }
