@@ -2,6 +2,9 @@
 //!
 //! Owns the edge: everything that is not what it must be becomes a typed problem here and goes no further.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
@@ -11,7 +14,9 @@ use axum::http::{HeaderMap, HeaderName, Uri};
 use flashsale_core::{BuyerId, Key};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Bytes};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::app::App;
 use crate::config::Switch;
@@ -105,10 +110,33 @@ pub(crate) async fn json<T: DeserializeOwned>(app: &App, headers: &HeaderMap, bo
         return Err(Problem::new("content_type", "the body is application/json"));
     }
     let bytes = bytes(app, body).await?;
-    serde_json::from_slice(&bytes).map_err(|bad| match bad.classify() {
+    let read: Result<Object<T>, _> = serde_json::from_slice(&bytes);
+    read.map(|Object(read)| read).map_err(|bad| match bad.classify() {
         serde_json::error::Category::Data => Problem::invalid(bad.to_string()),
         _ => Problem::new("malformed", bad.to_string()),
     })
+}
+
+/// A value that stands in JSON as an object; serde by itself takes an array of its fields as well.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        from.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// The body of a write that needs no words: nothing, or an empty object.

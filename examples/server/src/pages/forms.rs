@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::{COOKIE_NAME, problem_page, see};
 use crate::app::App;
 use crate::config::Switch;
-use crate::extract::{self, Name};
+use crate::extract::{self, Name, Object};
 use crate::problem::Problem;
 use crate::routes::orders::{LineBody, PlaceBody, load_own, purchase};
 
@@ -125,7 +125,7 @@ impl BuyForm {
         let coupon = coupon.map_err(|_| Problem::new("coupon_unknown", "there is no such coupon"))?;
         // With a coupon the page does not show a total; what the coupon says is taken off.
         let expected_total = price.times(quantity).filter(|_| coupon.is_none());
-        let lines = vec![LineBody { item: self.item, quantity }];
+        let lines = vec![Object(LineBody { item: self.item, quantity })];
         Ok(PlaceBody { sale: Some(sale), lines, coupon, address: None, method: self.method, expected_total })
     }
 }

@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use super::{Answer, Given, json, page_size, with, written};
 use crate::app::App;
 use crate::board::WINDOW_MARK;
-use crate::extract::{self, Name};
+use crate::extract::{self, Name, Object};
 use crate::meters::Answered;
 use crate::problem::{At, Problem};
 use crate::wiring::{CARD, WALLET};
@@ -51,7 +51,8 @@ pub(crate) struct PlaceBody {
     #[schema(value_type = Option<String>)]
     pub(crate) sale: Option<SaleId>,
     /// 1 to 16 items, none twice: all of them are taken, or none.
-    pub(crate) lines: Vec<LineBody>,
+    #[schema(value_type = Vec<LineBody>)]
+    pub(crate) lines: Vec<Object<LineBody>>,
     /// The coupon to use.
     #[schema(value_type = Option<String>)]
     pub(crate) coupon: Option<CouponId>,
@@ -219,7 +220,7 @@ pub(crate) fn purchase(
         Some(_) => return Err(Problem::new("method", "an order is paid by card or wallet")),
     };
     let mut purchase = Purchase::of(&sale, buyer, key).method(method);
-    purchase.lines = lines.into_iter().map(|line| Line { item: line.item, units: line.quantity }).collect();
+    purchase.lines = lines.into_iter().map(|Object(line)| Line { item: line.item, units: line.quantity }).collect();
     purchase.coupon = coupon;
     purchase.note = address;
     Ok(match expected_total {

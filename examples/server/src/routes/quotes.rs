@@ -16,7 +16,7 @@ use super::orders::LineBody;
 use super::{Answer, json};
 use crate::app::App;
 use crate::board::Standing;
-use crate::extract;
+use crate::extract::{self, Object};
 use crate::problem::{At, Problem, coupon_code};
 use crate::wiring::{CARD, WALLET};
 
@@ -32,7 +32,8 @@ struct QuoteBody {
     #[schema(value_type = Option<String>)]
     sale: Option<SaleId>,
     /// What.
-    lines: Vec<LineBody>,
+    #[schema(value_type = Vec<LineBody>)]
+    lines: Vec<Object<LineBody>>,
     /// The coupon to use.
     #[schema(value_type = Option<String>)]
     coupon: Option<CouponId>,
@@ -81,7 +82,7 @@ async fn quote(State(app): State<App>, request: Request<Body>) -> Answer {
         Some(method) if [CARD, WALLET].contains(&method.as_str()) => method,
         Some(_) => return Err(Problem::new("method", "an order is paid by card or wallet")),
     };
-    let lines = body.lines.into_iter().map(|line| Line { item: line.item, units: line.quantity }).collect();
+    let lines = body.lines.into_iter().map(|Object(line)| Line { item: line.item, units: line.quantity }).collect();
     let lines = Lines::new(lines).map_err(|bad| Problem::new("lines", bad.to_string()))?;
     let now = app.now();
     let mut problems = Vec::new();

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use super::{Answer, json, with};
 use crate::app::App;
 use crate::board::{Face, WINDOW_MARK, Watching};
-use crate::extract::{self, Name};
+use crate::extract::{self, Name, Object};
 use crate::problem::{At, Problem};
 use crate::routes::dev;
 use crate::stream;
@@ -176,7 +176,8 @@ struct SaleBody {
     /// How long a buyer has to pay.
     pay_within_s: Option<u64>,
     /// 1 to 64 items.
-    items: Vec<ItemBody>,
+    #[schema(value_type = Vec<ItemBody>)]
+    items: Vec<Object<ItemBody>>,
 }
 
 /// The terms of an item.
@@ -226,7 +227,7 @@ async fn create(State(app): State<App>, request: Request<Body>) -> Answer {
         return Err(Problem::new("terms", "names with a colon are kept for the windows of campaigns"));
     }
     let (config, always) = (app.config(), Window::ALWAYS);
-    let items = body.items.into_iter().map(|item| Item {
+    let items = body.items.into_iter().map(|Object(item)| Item {
         id: item.id,
         total: item.total,
         price: item.price,
