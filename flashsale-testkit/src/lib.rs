@@ -12,6 +12,7 @@
 pub mod differential;
 pub mod fixture;
 pub mod model;
+pub mod planted;
 pub mod sample;
 pub mod sim;
 pub mod suite;

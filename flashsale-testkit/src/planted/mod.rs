@@ -1,0 +1,13 @@
+//! Backends with one bug each: the mistakes of the field, planted on purpose. A suite whose rules pass on one of them is no suite.
+//!
+//! Each is a decorator over a memory backend that is right. `tests/planted.rs` names the rules that catch each bug, and checks
+//! that the same rules pass where [`GateBug::Nothing`], [`LedgerBug::Nothing`] or [`WalletBug::Nothing`] is planted. A quantity of
+//! zero cannot be planted: [`Quantity`](flashsale_core::Quantity) has no such value.
+
+mod gate;
+mod ledger;
+mod wallet;
+
+pub use gate::{GateBug, PlantedGate, PlantedGates};
+pub use ledger::{LedgerBug, PlantedLedger, PlantedLedgers};
+pub use wallet::{PlantedWallet, PlantedWallets, WalletBug};
