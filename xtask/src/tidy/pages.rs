@@ -83,7 +83,7 @@ fn leads(sources: &[Source], page: &str, target: &str) -> bool {
 /// Where the reasons are.
 const REASONS: &str = "docs/design/dependencies.md";
 
-/// Every dependency of the workspace has a reason, and every reason a dependency.
+/// Every dependency of the workspace has a reason and is taken by a member, and every reason has a dependency.
 pub(super) fn dependencies_have_a_reason(sources: &[Source]) -> Vec<Violation> {
     let Some(manifest) = sources.iter().find(|source| source.path == "Cargo.toml") else { return Vec::new() };
     let reasons = sources.iter().find(|source| source.path == REASONS).map_or("", |page| page.text.as_str());
@@ -102,11 +102,15 @@ pub(super) fn dependencies_have_a_reason(sources: &[Source]) -> Vec<Violation> {
     }
     let reasoned: Vec<&str> =
         reasons.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name)).collect();
+    let manifests: Vec<&Source> = sources.iter().filter(|source| source.path.ends_with("/Cargo.toml")).collect();
+    let used = |name: &str| manifests.iter().any(|m| m.text.lines().any(|line| layers::key(line) == Some(name)));
+    let idle = taken.iter().filter(|name| !used(name));
     let lacking = taken.iter().filter(|name| !reasoned.contains(name));
     let gone = reasoned.iter().filter(|name| !taken.contains(name));
     lacking
         .map(|name| Violation::of(REASONS, format!("gives no reason for `{name}`")))
         .chain(gone.map(|name| Violation::of(REASONS, format!("`{name}` is no dependency any more"))))
+        .chain(idle.map(|name| Violation::of("Cargo.toml", format!("no member takes `{name}`"))))
         .collect()
 }
 
@@ -147,8 +151,10 @@ mod tests {
     fn a_dependency_without_a_reason_is_found_and_a_reason_without_one() {
         let manifest = "[workspace.dependencies]\nflashsale-core = { path = \"x\" }\nserde = \"1\"\ntokio = \"1\"\n";
         let reasons = "| crate | reason |\n|---|---|\n| `serde` | rows |\n| `gone` | was nice |\n";
-        let files = [source("Cargo.toml", manifest), source(REASONS, reasons)];
+        let member = source("a/Cargo.toml", "[dependencies]\nserde.workspace = true\n");
+        let files = [source("Cargo.toml", manifest), source(REASONS, reasons), member];
         let says: Vec<String> = dependencies_have_a_reason(&files).into_iter().map(|v| v.says).collect();
-        assert_eq!(says, ["gives no reason for `tokio`", "`gone` is no dependency any more"]);
+        let all = ["gives no reason for `tokio`", "`gone` is no dependency any more", "no member takes `tokio`"];
+        assert_eq!(says, all);
     }
 }
