@@ -37,6 +37,8 @@ mod dialect;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
+mod turns;
+#[cfg(feature = "sqlite")]
 mod tx;
 
 #[cfg(all(test, feature = "sqlite"))]

@@ -18,9 +18,9 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
-use tokio::sync::Semaphore;
 
 use crate::dialect::{Dialect, Texts, Value};
+use crate::turns::{Turn, Turns, Waits};
 use crate::tx::{End, Fault, Lock, Tx, Wrote};
 
 /// A future that borrows for `'a`.
@@ -58,8 +58,8 @@ struct Database {
     writer: SqlitePool,
     readers: SqlitePool,
     sessions: Sessions,
-    /// One writer at a time, in order of arrival: the database itself would let them spin.
-    turn: Arc<Semaphore>,
+    /// One writer at a time: the database itself would let them spin.
+    turns: Arc<Turns>,
     texts: Texts,
     sent: AtomicU64,
 }
@@ -132,7 +132,7 @@ impl SqliteLedger {
             writer,
             readers,
             sessions,
-            turn: Arc::new(Semaphore::new(1)),
+            turns: Arc::default(),
             texts: Texts::new(Dialect::Sqlite),
             sent: AtomicU64::new(0),
         };
@@ -292,8 +292,20 @@ impl SqliteLedger {
         T: Send + 'static,
         F: for<'t> Fn(Tx<'t>) -> BoxFuture<'t, Result<End<T>, Fault>> + Send + Sync + 'static,
     {
-        let closed = |_| BackendError::unavailable(operation, "the ledger is closed");
-        let turn = self.db.turn.clone().acquire_owned().await.map_err(closed)?;
+        let turn = self.db.turns.take(Waits::Nobody).await;
+        self.run(operation, Mode::Write, step, Some(turn)).await
+    }
+
+    /// As [`write`](Self::write), before all that nobody waits for.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub(crate) async fn write_first<T, F>(&self, operation: &'static str, step: F) -> Result<T, BackendError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(Tx<'t>) -> BoxFuture<'t, Result<End<T>, Fault>> + Send + Sync + 'static,
+    {
+        let turn = self.db.turns.take(Waits::Buyer).await;
         self.run(operation, Mode::Write, step, Some(turn)).await
     }
 
@@ -321,7 +333,7 @@ impl SqliteLedger {
         operation: &'static str,
         mode: Mode,
         step: F,
-        turn: Option<tokio::sync::OwnedSemaphorePermit>,
+        turn: Option<Turn>,
     ) -> Result<T, BackendError>
     where
         T: Send + 'static,

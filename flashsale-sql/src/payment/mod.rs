@@ -60,7 +60,7 @@ async fn entries(mut tx: Tx<'_>, member: BuyerId, before: i64, limit: Value) -> 
 impl WalletLedger for SqliteLedger {
     async fn wallet(&self, batch: &[WalletRequest]) -> Result<Vec<Result<WalletDone, WalletRefusal>>, BackendError> {
         let batch: Arc<[WalletRequest]> = batch.into();
-        self.write("wallet.wallet", move |tx| Box::pin(wallet::wallet(tx, batch.clone()))).await
+        self.write_first("wallet.wallet", move |tx| Box::pin(wallet::wallet(tx, batch.clone()))).await
     }
 
     async fn balance(&self, member: &BuyerId) -> Result<Money, BackendError> {

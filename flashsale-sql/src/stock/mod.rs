@@ -273,12 +273,12 @@ impl StockLedger for SqliteLedger {
 
     async fn accept(&self, sale: &SaleId, batch: &[Accept]) -> Result<Accepted, BackendError> {
         let (sale, batch): (SaleId, Arc<[Accept]>) = (sale.clone(), batch.into());
-        self.write("ledger.accept", move |tx| Box::pin(accept(tx, sale.clone(), batch.clone()))).await
+        self.write_first("ledger.accept", move |tx| Box::pin(accept(tx, sale.clone(), batch.clone()))).await
     }
 
     async fn cancel(&self, sale: &SaleId, batch: &[Cancel]) -> Result<(Vec<Cancelled>, Option<Update>), BackendError> {
         let (sale, batch): (SaleId, Arc<[Cancel]>) = (sale.clone(), batch.into());
-        self.write("ledger.cancel", move |tx| Box::pin(cancel::cancel(tx, sale.clone(), batch.clone()))).await
+        self.write_first("ledger.cancel", move |tx| Box::pin(cancel::cancel(tx, sale.clone(), batch.clone()))).await
     }
 
     async fn follow(

@@ -14,23 +14,23 @@ use flashsale_sql::SqliteLedger;
 use tempfile::TempDir;
 
 /// A file that goes away with the test.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.path().join("ledger.db")
     }
 
-    pub async fn ledger(&self) -> SqliteLedger {
+    pub(crate) async fn ledger(&self) -> SqliteLedger {
         SqliteLedger::open(self.file()).await.expect("a new file")
     }
 
     /// Reads the file as a stranger does, with his own connection.
-    pub async fn count(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         use sqlx::Connection;
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.file());
         let mut stranger = sqlx::SqliteConnection::connect_with(&options).await.expect("the file");
@@ -38,33 +38,33 @@ impl Place {
     }
 }
 
-pub fn sale_id() -> SaleId {
+pub(crate) fn sale_id() -> SaleId {
     SaleId::new("drop").expect("an id")
 }
 
-pub fn price() -> Money {
+pub(crate) fn price() -> Money {
     won(1_000)
 }
 
 /// A sale of `units` sneakers, two per buyer, and 1,000 hats.
-pub fn sale(units: u64) -> Sale {
+pub(crate) fn sale(units: u64) -> Sale {
     let sneaker = Item::named("sneaker").unwrap().units(units).unwrap().price(price()).per_buyer(2).unwrap();
     let hat = Item::named("hat").unwrap().units(1_000).unwrap().price(won(10)).per_buyer(1_000).unwrap();
     Sale::named("drop").unwrap().item(sneaker).item(hat)
 }
 
-pub fn lines(lines: &[(&str, u64)]) -> Lines {
+pub(crate) fn lines(lines: &[(&str, u64)]) -> Lines {
     let line =
         |(item, units): &(&str, u64)| Line { item: item.parse().unwrap(), units: Quantity::new(*units).unwrap() };
     Lines::new(lines.iter().map(line).collect()).unwrap()
 }
 
 /// One sneaker for `buyer~key`, to be paid within a minute.
-pub fn one(id: &str) -> Accept {
+pub(crate) fn one(id: &str) -> Accept {
     buys(id, &[("sneaker", 1)])
 }
 
-pub fn buys(id: &str, what: &[(&str, u64)]) -> Accept {
+pub(crate) fn buys(id: &str, what: &[(&str, u64)]) -> Accept {
     let lines = lines(what);
     let text = format!("{lines:?}");
     Accept {
@@ -80,12 +80,12 @@ pub fn buys(id: &str, what: &[(&str, u64)]) -> Accept {
     }
 }
 
-pub fn batch(from: usize, count: usize) -> Vec<Accept> {
+pub(crate) fn batch(from: usize, count: usize) -> Vec<Accept> {
     (from..from + count).map(|n| one(&format!("buyer-{n:07}~k"))).collect()
 }
 
 /// The states of what was decided now.
-pub fn states(accepted: &Accepted) -> Vec<Option<OrderState>> {
+pub(crate) fn states(accepted: &Accepted) -> Vec<Option<OrderState>> {
     let state = |answer: &Acceptance| match answer {
         Acceptance::Decided(order) | Acceptance::Already(order) => Some(order.state),
         _ => None,
@@ -93,6 +93,6 @@ pub fn states(accepted: &Accepted) -> Vec<Option<OrderState>> {
     accepted.answers.iter().map(state).collect()
 }
 
-pub fn accepted(answers: &Accepted) -> usize {
+pub(crate) fn accepted(answers: &Accepted) -> usize {
     states(answers).iter().filter(|state| **state == Some(OrderState::Accepted)).count()
 }
