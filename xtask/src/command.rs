@@ -20,7 +20,8 @@ pub(crate) fn cargo(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<
 /// As [`cargo`].
 pub(crate) fn program(path: &Path, args: &[&str], folder: &Path) -> Result<(), String> {
     let mut command = Command::new(path);
-    command.args(args).current_dir(folder);
+    // Whoever is run here was built with what it needs; it must not think that cargo runs it, and build again.
+    command.args(args).current_dir(folder).env_remove("CARGO");
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     finish(command, &format!("{name} {}", args.join(" ")))
 }
