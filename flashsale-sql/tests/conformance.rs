@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use flashsale_core::ManualClock;
+use flashsale_core::memory::MemoryLedger;
 use flashsale_sql::SqliteLedger;
-use flashsale_testkit::Fixture;
+use flashsale_testkit::{Fixture, differential};
 use tempfile::TempDir;
 
 /// Ledgers in files of one directory, on one clock that moves when told.
@@ -56,3 +57,21 @@ flashsale_testkit::coupon_ledger_suite!(Sqlite::new());
 flashsale_testkit::wallet_ledger_suite!(Sqlite::new());
 flashsale_testkit::outbox_suite!(Sqlite::new());
 flashsale_testkit::dead_letters_suite!(Sqlite::new());
+
+/// Thousands of random steps, told to SQLite and to memory, get the same answers.
+#[test]
+fn sqlite_answers_as_memory_does() {
+    let mut seen = differential::Seen::default();
+    for seed in 0..8 {
+        flashsale_testkit::run(async {
+            let place = Sqlite::new();
+            let memory = MemoryLedger::new(place.clock.clone(), seed);
+            let sqlite = place.fresh().await;
+            seen.add(&differential::ledgers(&memory, &sqlite, &place.clock, 500, seed).await);
+            assert_eq!(memory.audit(), Vec::<String>::new(), "seed {seed}");
+        });
+    }
+    for answer in ["accepted", "sold_out", "cancelled", "appended", "followed", "rewound", "wallet moved", "told"] {
+        assert!(seen.times(answer) > 20, "{answer} was seen {} times in {seen:?}", seen.times(answer));
+    }
+}

@@ -1,6 +1,6 @@
 //! Random steps: the fast gate answers as the model does.
 
-use flashsale_core::memory::MemoryStockGate;
+use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
 use flashsale_testkit::differential;
 use flashsale_testkit::fixture::clock;
 use flashsale_testkit::model::ModelGate;
@@ -31,5 +31,53 @@ fn the_memory_gate_answers_as_the_model_does() {
     ];
     for answer in answers {
         assert!(seen.times(answer) > 100, "{answer} was seen {} times in {seen:?}", seen.times(answer));
+    }
+}
+
+/// Two memory ledgers agree: what the runs meet is enough to compare other ledgers by.
+#[test]
+fn the_steps_for_ledgers_meet_every_kind_of_answer() {
+    let mut seen = differential::Seen::default();
+    for seed in 0..40 {
+        let clock = clock();
+        let (a, b) = (MemoryLedger::new(clock.clone(), 1), MemoryLedger::new(clock.clone(), 2));
+        seen.add(&flashsale_testkit::run(differential::ledgers(&a, &b, &clock, 500, seed)));
+        assert_eq!(a.audit(), Vec::<String>::new(), "seed {seed}");
+    }
+    let answers = [
+        "accepted",
+        "already",
+        "conflict",
+        "not open",
+        "hold expired",
+        "unknown item",
+        "sold_out",
+        "buyer_limit",
+        "price_changed",
+        "coupon_unknown",
+        "coupon_used",
+        "coupon_minimum",
+        "fenced",
+        "cancelled",
+        "ended already",
+        "not cancellable",
+        "appended",
+        "stale",
+        "current",
+        "followed",
+        "superseded",
+        "rewound",
+        "changed",
+        "not changed",
+        "wallet moved",
+        "wallet repeated",
+        "insufficient",
+        "key_reused",
+        "same_member",
+        "amount_zero",
+        "told",
+    ];
+    for answer in answers {
+        assert!(seen.times(answer) > 20, "{answer} was seen {} times in {seen:?}", seen.times(answer));
     }
 }

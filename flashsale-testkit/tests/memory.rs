@@ -105,3 +105,35 @@ mod model {
 
     flashsale_testkit::stock_gate_suite!(Models(flashsale_testkit::fixture::clock()));
 }
+
+/// What only a ledger that can be put back can show.
+mod rewind {
+    use super::*;
+    use flashsale_core::order::OrderLedger;
+    use flashsale_core::stock::{Adopted, Epoch, Followed, HoldNo, Nonce, StockLedger};
+    use flashsale_testkit::sample::{accept, held, order, sale};
+
+    /// Hole 19: after a failover to an older state the same numbers are written again, with other tags: the follower notices.
+    #[test]
+    fn a_ledger_that_was_put_back_is_noticed_even_at_the_same_number() {
+        flashsale_testkit::run(async {
+            let ledger = MemoryLedgers::default().fresh().await;
+            let terms = sale("drop", &[("a", 5, 0, 5)]);
+            ledger.open(&terms).await.expect("open").expect("new");
+            let adopted = ledger.adopt(&terms.id, Nonce(7), Epoch(0)).await.expect("adopt");
+            assert!(matches!(adopted, Adopted::Yes(_)));
+            let before = ledger.snapshot();
+            let lost = ledger.accept(&terms.id, &[held(1, 1, accept("ann~1", &[("a", 1)]))]).await.expect("accept");
+            let copied = lost.update.expect("an update").to;
+            ledger.restore(before);
+            assert_eq!(ledger.load(&[order("ann~1")]).await.expect("load").0, [None]);
+            let follow = async || ledger.follow(&terms.id, Nonce(7), copied, HoldNo(0)).await.expect("follow");
+            assert_eq!(follow().await, Followed::Rewound, "the number is not there");
+            let other = ledger.accept(&terms.id, &[held(1, 2, accept("bob~1", &[("a", 1)]))]).await.expect("accept");
+            let other = other.update.expect("an update").to;
+            assert_eq!(other.v, copied.v);
+            assert_eq!(follow().await, Followed::Rewound, "the number is there, the tag is not");
+            assert_eq!(ledger.audit(), Vec::<String>::new());
+        });
+    }
+}

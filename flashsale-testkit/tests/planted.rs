@@ -4,9 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flashsale_core::Quantity;
+use flashsale_testkit::model::ModelGate;
 use flashsale_testkit::planted::{GateBug, LedgerBug, PlantedGates, PlantedLedgers, PlantedWallets, WalletBug};
-use flashsale_testkit::run;
 use flashsale_testkit::suite::{stock_gate, stock_ledger, wallet_ledger};
+use flashsale_testkit::{Fixture, differential, run};
 
 fn broken(rule: impl Future<Output = ()>) -> bool {
     catch_unwind(AssertUnwindSafe(|| run(rule))).is_err()
@@ -131,4 +132,32 @@ fn a_quantity_of_zero_is_impossible_by_type() {
         assert!(serde_json::from_str::<Quantity>(text).is_err(), "{text}");
     }
     assert!(Quantity::MIN.units() == 1 && serde_json::from_str::<Quantity>("1").is_ok());
+}
+
+/// Random steps find what the rules find: each bug that a gate's own answers show.
+#[test]
+fn random_steps_find_the_planted_gates() {
+    let agrees = |bug| {
+        (0..5).all(|seed| {
+            let fixture = PlantedGates::with(bug);
+            !broken(async {
+                let model = ModelGate::new(fixture.clock());
+                let gate = fixture.fresh().await;
+                differential::gates(&gate, &model, &fixture.clock(), 400, seed).await;
+            })
+        })
+    };
+    assert!(agrees(GateBug::Nothing));
+    let bugs = [
+        GateBug::StockBeforeDuplicate,
+        GateBug::SyncWithoutVersionTest,
+        GateBug::SyncWithoutNonceTest,
+        GateBug::SealIgnored,
+        GateBug::DecisionsForgotten,
+        GateBug::WaitlistIgnored,
+        GateBug::BeginWipes,
+    ];
+    for bug in bugs {
+        assert!(!agrees(bug), "{bug:?} was not found");
+    }
 }

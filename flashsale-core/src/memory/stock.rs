@@ -134,10 +134,8 @@ impl Tables {
     pub(super) fn put_order(&mut self, order: Arc<Order>, live: bool) {
         let id = order.id.clone();
         let old = self.orders.insert(id.clone(), OrderRow { order: order.clone(), live });
-        if let Some(old) = &old {
-            if let Some(at) = old.order.due_at {
-                self.due.remove(&(at, id.clone()));
-            }
+        if let Some(at) = old.as_ref().and_then(|old| old.order.due_at) {
+            self.due.remove(&(at, id.clone()));
         }
         if let Some(at) = order.due_at {
             self.due.insert((at, id.clone()));

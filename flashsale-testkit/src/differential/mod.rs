@@ -1,8 +1,10 @@
 //! Two backends are told the same random steps and must give the same answers. A failing run names its seed and step.
 
 mod gate;
+mod ledger;
 
 pub use gate::gates;
+pub use ledger::{FullLedger, ledgers};
 
 /// How often each kind of answer was seen: a run that met only refusals has compared little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

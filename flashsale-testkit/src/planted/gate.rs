@@ -137,6 +137,12 @@ impl PlantedGates {
     pub fn with(bug: GateBug) -> Self {
         Self { clock: fixture::clock(), bug }
     }
+
+    /// The clock of these gates.
+    #[must_use]
+    pub fn clock(&self) -> Arc<ManualClock> {
+        self.clock.clone()
+    }
 }
 
 #[async_trait]

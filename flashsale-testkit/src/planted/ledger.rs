@@ -52,25 +52,33 @@ pub enum LedgerBug {
 pub struct PlantedLedger {
     inner: MemoryLedger,
     bug: LedgerBug,
-    /// Units that were given back too often, and how many names were made up for changes.
-    excess: Mutex<(BTreeMap<(SaleId, ItemId), u32>, u32)>,
+    excess: Mutex<Excess>,
+}
+
+/// What a bug has done too often.
+#[derive(Debug, Default)]
+struct Excess {
+    /// Units that were given back once more.
+    units: BTreeMap<(SaleId, ItemId), u32>,
+    /// How many names were made up for changes.
+    names: u32,
 }
 
 impl PlantedLedger {
-    fn excess(&self) -> MutexGuard<'_, (BTreeMap<(SaleId, ItemId), u32>, u32)> {
+    fn excess(&self) -> MutexGuard<'_, Excess> {
         self.excess.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn made_up(&self) -> Key {
         let mut excess = self.excess();
-        excess.1 += 1;
-        Key::new(&format!("made-up-{}", excess.1)).expect("a key")
+        excess.names += 1;
+        Key::new(&format!("made-up-{}", excess.names)).expect("a key")
     }
 
     async fn give_back_again(&self, sale: &SaleId, lines: &Lines) -> Result<(), BackendError> {
         for line in lines.iter() {
             let units = line.units.units();
-            *self.excess().0.entry((sale.clone(), line.item.clone())).or_default() += units;
+            *self.excess().units.entry((sale.clone(), line.item.clone())).or_default() += units;
             let more = Change::Adjust { item: line.item.clone(), by: i64::from(units) };
             let _ = self.inner.change(sale, &self.made_up(), &more).await?;
         }
@@ -129,7 +137,7 @@ impl StockLedger for PlantedLedger {
     async fn totals(&self, sale: &SaleId) -> Result<Option<Totals>, BackendError> {
         let mut totals = self.inner.totals(sale).await?;
         for row in totals.iter_mut().flat_map(|totals| &mut totals.items) {
-            let excess = self.excess().0.get(&(sale.clone(), row.item.clone())).copied().unwrap_or(0);
+            let excess = self.excess().units.get(&(sale.clone(), row.item.clone())).copied().unwrap_or(0);
             row.total = row.total.saturating_sub(excess);
             row.allocated = row.allocated.saturating_sub(excess);
         }

@@ -133,7 +133,7 @@ pub async fn a_repeated_transition_restores_once(fixture: &impl Orders) {
     drop.take(accept("ann~1", &[("a", 2)])).await;
     drop.take(accept("bob~1", &[("a", 3)])).await;
     let end = drop.transition("ann~1", &Input::BuyerCancels).await;
-    assert!(matches!(drop.append(&[end.clone()]).await.0[..], [Appended::Done(_)]));
+    assert!(matches!(drop.append(std::slice::from_ref(&end)).await.0[..], [Appended::Done(_)]));
     assert_eq!(drop.append(&[end]).await, (vec![Appended::Stale], None));
     assert_eq!(drop.allocated("a").await, 3);
 }
