@@ -1,6 +1,10 @@
 //! `Coupons`: claims, quotes, and what a member has. A claim is an order of the window's sale.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use crate::coupon::{At, Campaign, ClaimRefusal, Coupon, CouponLedger, CouponRefusal, Opening};
 use crate::engine::lane::{Answer, Placed};
@@ -22,7 +26,12 @@ pub struct Coupons {
     stock: Stock,
     ledger: Arc<dyn CouponLedger>,
     outbox: Option<Arc<dyn Outbox>>,
+    /// Terms as they were read a moment ago: a rush of claims reads them once.
+    terms: Arc<Mutex<BTreeMap<CampaignId, (Timestamp, Arc<Campaign>)>>>,
 }
+
+/// How long terms are taken as read: a change by another node is seen that much later.
+const TERMS_FOR: Duration = Duration::from_secs(1);
 
 /// A coupon that a claim got, and whether this claim issued it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +61,7 @@ impl Coupons {
     /// Coupons over a stock whose ledger also keeps coupons. The gate of that stock is optional: SQL alone is correct.
     #[must_use]
     pub fn new(stock: Stock, ledger: Arc<dyn CouponLedger>) -> Self {
-        Self { stock, ledger, outbox: None }
+        Self { stock, ledger, outbox: None, terms: Arc::default() }
     }
 
     /// Tells `campaign.window_opened` through this outbox.
@@ -66,7 +75,24 @@ impl Coupons {
     /// # Errors
     /// [`BackendError`].
     pub async fn open(&self, campaigns: &[Campaign]) -> Result<(), BackendError> {
-        self.ledger.campaigns_put(campaigns).await
+        self.ledger.campaigns_put(campaigns).await?;
+        self.terms.lock().await.clear();
+        Ok(())
+    }
+
+    /// The terms of a campaign, at most [`TERMS_FOR`] old.
+    async fn terms(&self, id: &CampaignId) -> Result<Option<Arc<Campaign>>, BackendError> {
+        let now = self.now();
+        // Held over the read: a thousand claims at once read the terms once.
+        let mut terms = self.terms.lock().await;
+        if let Some((read, campaign)) = terms.get(id)
+            && now.since(*read) < TERMS_FOR
+        {
+            return Ok(Some(campaign.clone()));
+        }
+        let Some(campaign) = self.ledger.campaign(id).await?.map(Arc::new) else { return Ok(None) };
+        terms.insert(id.clone(), (now, campaign.clone()));
+        Ok(Some(campaign))
     }
 
     /// Claims the coupon of the window that is open now.
@@ -83,7 +109,7 @@ impl Coupons {
         key: Key,
     ) -> Result<Claimed, Error<ClaimRefusal>> {
         let unknown = || Error::Refused(ClaimRefusal::UnknownCampaign(campaign.clone()));
-        let terms = self.ledger.campaign(campaign).await?.ok_or_else(unknown)?;
+        let terms = self.terms(campaign).await?.ok_or_else(unknown)?;
         let now = self.now();
         let window = match terms.at(now) {
             At::Open(window) => window,
