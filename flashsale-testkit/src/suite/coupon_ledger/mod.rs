@@ -1,4 +1,4 @@
-//! The rules of [`CouponLedger`](flashsale_core::coupon::CouponLedger): rows of campaigns and coupons. How coupons are issued, used
+//! The rules of [`CouponLedger`]: rows of campaigns and coupons. How coupons are issued, used
 //! and restored are rules of the stock and order ledgers; here they are seen in the rows.
 
 pub mod rows;

@@ -1,4 +1,4 @@
-//! The rules of [`DeadLetters`](flashsale_core::event::DeadLetters): nothing that a consumer gave up on is lost, and a person deals
+//! The rules of [`DeadLetters`]: nothing that a consumer gave up on is lost, and a person deals
 //! with each once.
 
 pub mod letters;

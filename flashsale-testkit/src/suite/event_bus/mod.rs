@@ -1,4 +1,4 @@
-//! The rules of [`EventSink`](flashsale_core::event::EventSink) and [`EventSource`](flashsale_core::event::EventSource), as a pair:
+//! The rules of [`EventSink`] and [`EventSource`], as a pair:
 //! every group sees every event, in order, until it keeps its place.
 
 pub mod delivery;

@@ -1,4 +1,4 @@
-//! The rules of [`OrderLedger`](flashsale_core::order::OrderLedger): transitions by version, units back once, and the reads that the
+//! The rules of [`OrderLedger`]: transitions by version, units back once, and the reads that the
 //! saga lives on (protocol 1.4, step 5; 2.2).
 
 pub mod append;

@@ -1,4 +1,4 @@
-//! The rules of [`Outbox`](flashsale_core::event::Outbox): facts are rows of the transactions that made them true (G9; hole 20).
+//! The rules of [`Outbox`]: facts are rows of the transactions that made them true (G9; hole 20).
 
 pub mod relay;
 pub mod told;

@@ -1,4 +1,4 @@
-//! The rules of [`PaymentGateway`](flashsale_core::payment::PaymentGateway): once per key, fenced or charged but not both.
+//! The rules of [`PaymentGateway`]: once per key, fenced or charged but not both.
 
 pub mod charge;
 

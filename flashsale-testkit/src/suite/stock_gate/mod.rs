@@ -1,4 +1,4 @@
-//! The rules of [`StockGate`](flashsale_core::stock::StockGate): the state table 2.1 of the protocol, and steps 1, 4, 7 and 1.5 as
+//! The rules of [`StockGate`]: the state table 2.1 of the protocol, and steps 1, 4, 7 and 1.5 as
 //! far as they concern the gate. The rules play the ledger: they write loads and updates by hand.
 
 pub mod follow;

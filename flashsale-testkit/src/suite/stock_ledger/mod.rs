@@ -1,4 +1,4 @@
-//! The rules of [`StockLedger`](flashsale_core::stock::StockLedger): acceptance in precedence order, the fence, cancelling, following
+//! The rules of [`StockLedger`]: acceptance in precedence order, the fence, cancelling, following
 //! and changing terms (protocol 1.3 to 1.5, 2.2).
 
 pub mod accept;

@@ -1,4 +1,4 @@
-//! The rules of [`WalletLedger`](flashsale_core::payment::WalletLedger): money moves once per request or key, and is neither made
+//! The rules of [`WalletLedger`]: money moves once per request or key, and is neither made
 //! nor lost (G4, G9; I6).
 
 pub mod account;
