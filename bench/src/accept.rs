@@ -105,7 +105,7 @@ fn orders(count: usize, epoch: Epoch) -> Result<Vec<Accept>, Failure> {
     let mut orders = Vec::with_capacity(count);
     for no in 1..=count as u64 {
         // An odd factor modulo a power of two visits every number once.
-        let n = no.wrapping_mul(0x9E_3779_B1) % (1 << 20);
+        let n = no.wrapping_mul(0x9E37_79B1) % (1 << 20);
         let id = OrderId::of(&BuyerId::new(&format!("buyer-{n:07}"))?, &Key::new(&format!("k-{n:07}"))?);
         orders.push(Accept {
             hash: ContentHash::over([id.as_str().as_bytes(), ITEM.as_bytes()]),

@@ -113,7 +113,7 @@ impl Requests {
         let mut requests = Vec::with_capacity(count);
         for _ in 0..count {
             // An odd factor modulo a power of two visits every number once.
-            let n = self.made.wrapping_mul(0x9E_3779_B1) % (1 << 32);
+            let n = self.made.wrapping_mul(0x9E37_79B1) % (1 << 32);
             self.made += 1;
             let id = OrderId::of(&BuyerId::new(&format!("buyer-{n:010}"))?, &Key::new(&format!("k-{n:010}"))?);
             let hash = ContentHash::over([id.as_str().as_bytes(), ITEM.as_bytes()]);
