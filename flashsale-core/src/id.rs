@@ -50,7 +50,7 @@ fn check(text: &str) -> Result<(), IdError> {
         return Err(IdError::TooLong { chars: text.len() });
     }
     let foreign = |b: &u8| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'));
-    match text.as_bytes().iter().position(|b| foreign(b)) {
+    match text.as_bytes().iter().position(foreign) {
         Some(at) => Err(IdError::Alphabet { at }),
         None => Ok(()),
     }
@@ -189,7 +189,9 @@ impl OrderId {
     }
 
     /// Names what `buyer` asked for under `key` within `scope`, such as the claim of a campaign's coupon.
-    #[must_use]
+    ///
+    /// # Errors
+    /// If the scope is not the text of an id.
     pub fn scoped(buyer: &BuyerId, scope: &str, key: &Key) -> Result<Self, IdError> {
         check(scope)?;
         Ok(Self(format!("{buyer}{JOINT}{scope}{JOINT}{key}").into()))

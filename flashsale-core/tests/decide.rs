@@ -146,7 +146,8 @@ fn refusals_come_in_the_order_of_the_protocol() {
 
 #[test]
 fn a_coupon_that_cannot_be_used_refuses_the_order_never_full_price() {
-    let bad: [(fn(&mut Coupon), CouponRefusal); 4] = [
+    type Spoil = fn(&mut Coupon);
+    let bad: [(Spoil, CouponRefusal); 4] = [
         (|c| c.member = BuyerId::new("b2").unwrap(), CouponRefusal::NotYours),
         (|c| c.used_by = Some(order(1, 9, 0, [1, 0]).id), CouponRefusal::Used),
         (|c| c.expires_at = Timestamp::from_ms(1_000), CouponRefusal::Expired),

@@ -164,6 +164,7 @@ async fn malformed_purchases_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test is its own embedder")]
 async fn concurrent_buyers_get_exactly_the_stock() {
     let shop = FlashSale::in_memory(Scripted::approves());
     shop.stock.open(&drop_1(100, 1)).await.unwrap();

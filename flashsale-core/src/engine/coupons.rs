@@ -27,8 +27,11 @@ pub struct Coupons {
     ledger: Arc<dyn CouponLedger>,
     outbox: Option<Arc<dyn Outbox>>,
     /// Terms as they were read a moment ago: a rush of claims reads them once.
-    terms: Arc<Mutex<BTreeMap<CampaignId, (Timestamp, Arc<Campaign>)>>>,
+    terms: Arc<Mutex<Terms>>,
 }
+
+/// Terms, and when they were read.
+type Terms = BTreeMap<CampaignId, (Timestamp, Arc<Campaign>)>;
 
 /// How long terms are taken as read: a change by another node is seen that much later.
 const TERMS_FOR: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -13,7 +14,7 @@ use crate::engine::handler::{Consumer, Failed, SagaConsumer};
 use crate::engine::host::TokioHost;
 use crate::engine::orders::Orders;
 use crate::engine::pass;
-use crate::engine::stock::Stock;
+use crate::engine::stock::{Drained, Stock};
 use crate::engine::workers::{Board, PassReport, Workers};
 use crate::event::{Event, Fact, InProcess};
 use crate::memory::{MemoryLedger, MemoryStockGate};
@@ -112,6 +113,11 @@ impl FlashSale {
             workers = workers.with(consume(consumer.clone()));
         }
         workers
+    }
+
+    /// Waits until nothing is on its way, or for `most`. Stop taking requests first, and stop the workers after.
+    pub async fn drain(&self, most: Duration) -> Drained {
+        self.stock.drain(most).await
     }
 
     /// What each pass last did.

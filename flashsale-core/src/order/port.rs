@@ -74,6 +74,7 @@ pub trait OrderLedger: StockLedger {
 }
 
 #[cfg(feature = "mock")]
+#[allow(clippy::type_complexity, reason = "the types are those of the port")]
 mod mock {
     use super::*;
     use crate::error::BackendError;

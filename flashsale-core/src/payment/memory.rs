@@ -90,6 +90,11 @@ impl Scripted {
         approved
     }
 
+    /// The name of a payment's account: the method is no part of it.
+    fn account(key: &PaymentKey) -> PaymentKey {
+        PaymentKey { method: None, ..key.clone() }
+    }
+
     fn books(&self) -> MutexGuard<'_, HashMap<PaymentKey, Account>> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,7 +138,7 @@ impl PaymentGateway for Scripted {
     async fn authorize(&self, charge: &Charge) -> Result<Outcome, BackendError> {
         self.take_time().await;
         let fate = self.fate(charge);
-        let account = *self.books().entry(charge.key.clone()).or_insert(fate);
+        let account = *self.books().entry(Self::account(&charge.key)).or_insert(fate);
         if self.draw(&charge.key, "lost") < self.chances.unknown {
             return Ok(Outcome::Unknown);
         }
@@ -142,12 +147,12 @@ impl PaymentGateway for Scripted {
 
     async fn lookup(&self, key: &PaymentKey) -> Result<Option<Outcome>, BackendError> {
         self.take_time().await;
-        Ok(self.books().get(key).map(|account| outcome(key, *account)))
+        Ok(self.books().get(&Self::account(key)).map(|account| outcome(key, *account)))
     }
 
     async fn cancel(&self, key: &PaymentKey) -> Result<Fenced, BackendError> {
         self.take_time().await;
-        let account = *self.books().entry(key.clone()).or_insert(Account::Fenced);
+        let account = *self.books().entry(Self::account(key)).or_insert(Account::Fenced);
         Ok(match account {
             Account::Approved(amount) => Fenced::Approved { amount, reference: format!("scripted-{key}") },
             Account::Declined(_) | Account::Fenced | Account::Refunded(_) => Fenced::Cancelled,
@@ -160,14 +165,15 @@ impl PaymentGateway for Scripted {
 
     async fn refund(&self, key: &PaymentKey) -> Result<Moved, BackendError> {
         self.take_time().await;
+        let account = Self::account(key);
         let mut books = self.books();
-        match books.get(key).copied() {
+        match books.get(&account).copied() {
             Some(Account::Approved(amount)) => {
-                books.insert(key.clone(), Account::Refunded(amount));
+                books.insert(account, Account::Refunded(amount));
             }
             Some(_) => {}
             None => {
-                books.insert(key.clone(), Account::Fenced);
+                books.insert(account, Account::Fenced);
             }
         }
         Ok(Moved::Done)

@@ -48,7 +48,7 @@ pub enum Reserved {
 pub enum Reservation {
     /// One answer per request, in the order of the batch.
     Answers(Vec<Result<Reserved, ReserveRefusal>>),
-    /// The gate is empty, was restarted or is being loaded: nothing changed. It needs [`StockGate::begin`].
+    /// The gate is empty, was restarted or is being loaded: nothing changed. It needs [`StockGate::begin`](crate::stock::StockGate::begin).
     NotLoaded,
 }
 
@@ -136,7 +136,7 @@ pub struct Answers {
     pub next: Option<OrderId>,
 }
 
-/// What [`StockGate::begin`] found.
+/// What [`StockGate::begin`](crate::stock::StockGate::begin) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
     /// The gate waits to be loaded under this nonce: ours, or that of another node that was first.

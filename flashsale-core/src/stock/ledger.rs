@@ -75,7 +75,7 @@ pub struct Accepted {
     pub update: Option<Update>,
 }
 
-/// What [`StockLedger::adopt`] decided.
+/// What [`StockLedger::adopt`](crate::stock::StockLedger::adopt) decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adopted {
     /// The gate is the sale's gate. Load it with this.
