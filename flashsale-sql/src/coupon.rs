@@ -47,7 +47,7 @@ fn decode(row: &Row) -> Result<Coupon, Fault> {
 }
 
 /// The rows of these coupons. Without coupons no statement is sent.
-pub(crate) async fn by_id<'a>(tx: &mut Tx<'_>, ids: Vec<&'a CouponId>) -> Result<HashMap<CouponId, Coupon>, Fault> {
+pub(crate) async fn by_id(tx: &mut Tx<'_>, ids: Vec<&CouponId>) -> Result<HashMap<CouponId, Coupon>, Fault> {
     let ids: BTreeSet<&str> = ids.into_iter().map(CouponId::as_str).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -57,7 +57,7 @@ pub(crate) async fn by_id<'a>(tx: &mut Tx<'_>, ids: Vec<&'a CouponId>) -> Result
 }
 
 /// Writes coupons that were issued. A second one for the same member and window is refused by its own name.
-pub(crate) async fn issue(tx: &mut Tx<'_>, coupons: &[Coupon]) -> Result<(), Fault> {
+pub(crate) fn issue(tx: &mut Tx<'_>, coupons: &[Coupon]) {
     let rows = Rows::of(coupons, |coupon| {
         [
             coupon.id.as_str().into(),
@@ -70,7 +70,7 @@ pub(crate) async fn issue(tx: &mut Tx<'_>, coupons: &[Coupon]) -> Result<(), Fau
             coupon.expires_at.into(),
         ]
     });
-    tx.bulk_exactly(ISSUE, &[], rows, &[]).await
+    tx.bulk_exactly(ISSUE, &[], rows, &[]);
 }
 
 fn uses(uses: Vec<(&CouponId, &OrderId)>) -> Rows<2> {
@@ -78,13 +78,13 @@ fn uses(uses: Vec<(&CouponId, &OrderId)>) -> Rows<2> {
 }
 
 /// Marks coupons as used, each of which must be free.
-pub(crate) async fn redeem<'a>(tx: &mut Tx<'_>, redeemed: Vec<(&'a CouponId, &'a OrderId)>) -> Result<(), Fault> {
-    tx.bulk_exactly(REDEEM, &[], uses(redeemed), &[]).await
+pub(crate) fn redeem(tx: &mut Tx<'_>, redeemed: Vec<(&CouponId, &OrderId)>) {
+    tx.bulk_exactly(REDEEM, &[], uses(redeemed), &[]);
 }
 
 /// Frees coupons that these orders use.
-pub(crate) async fn restore<'a>(tx: &mut Tx<'_>, restored: Vec<(&'a CouponId, &'a OrderId)>) -> Result<(), Fault> {
-    tx.bulk(RESTORE, &[], uses(restored), &[]).await.map(drop)
+pub(crate) fn restore(tx: &mut Tx<'_>, restored: Vec<(&CouponId, &OrderId)>) {
+    tx.bulk(RESTORE, &[], uses(restored), &[]);
 }
 
 async fn put(mut tx: Tx<'_>, campaigns: Arc<[Campaign]>) -> Result<End<()>, Fault> {
@@ -95,9 +95,9 @@ async fn put(mut tx: Tx<'_>, campaigns: Arc<[Campaign]>) -> Result<End<()>, Faul
     for (id, campaign) in last {
         rows.0.push([Value::from(id), json(campaign)?]);
     }
-    tx.run("DELETE FROM campaign WHERE id {in}", vec![names]).await?;
+    tx.write("DELETE FROM campaign WHERE id {in}", vec![names]);
     let text = "INSERT INTO campaign (id, terms) SELECT r.id, r.terms FROM {rows id:text terms:text} r";
-    tx.bulk_exactly(text, &[], rows, &[]).await?;
+    tx.bulk_exactly(text, &[], rows, &[]);
     Ok(End::Commit(()))
 }
 

@@ -12,7 +12,7 @@ use flashsale_core::{SaleId, Timestamp};
 use crate::dialect::{Rows, Value};
 use crate::order::most;
 use crate::sqlite::SqliteLedger;
-use crate::tx::{End, Fault, Fields, Tx, Wrote, json};
+use crate::tx::{End, Fault, Fields, Tx, json};
 
 // Most transactions tell facts of one sale and one time: bound once.
 const TELL: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
@@ -51,40 +51,36 @@ fn row(event: &Event) -> Result<[Value; 5], Fault> {
 }
 
 /// Writes the facts of this transaction, all of one sale or none; each is made true only once.
-pub(crate) async fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
-    write(tx, events, true).await.map(drop)
+pub(crate) fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+    write(tx, events, true)
 }
 
-/// Writes the facts of orders that this transaction accepts; tells the number of each, which goes into its order's row.
-pub(crate) async fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<Vec<i64>, Fault> {
-    let wrote = write(tx, events, false).await?;
-    let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-    Ok((wrote.last - count + 1..=wrote.last).collect())
+/// Writes the facts of orders that this transaction accepts. The rows of the orders come next and say where theirs are.
+pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+    write(tx, events, false)
 }
 
-async fn write(tx: &mut Tx<'_>, events: &[Event], keyed: bool) -> Result<Wrote, Fault> {
-    let Some(first) = events.first() else { return Ok(Wrote { rows: 0, last: 0 }) };
+fn write(tx: &mut Tx<'_>, events: &[Event], keyed: bool) -> Result<(), Fault> {
+    let Some(first) = events.first() else { return Ok(()) };
     if events.iter().any(|event| event.sale != first.sale || event.time != first.time) {
         return Err(Fault::corrupt("facts of one transaction are of one sale and one time"));
     }
     let rows = events.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     let head = [keyed.into(), first.sale.as_ref().map(SaleId::as_str).into(), first.time.into()];
-    let wrote = tx.bulk_numbered(TELL, &head, Rows(rows), &[]).await?;
-    if wrote.rows == events.len() as u64 {
-        return Ok(wrote);
-    }
-    Err(Fault::corrupt(format!("{} facts instead of {}", wrote.rows, events.len())))
+    tx.bulk_exactly(TELL, &head, Rows(rows), &[]);
+    Ok(())
 }
 
 /// Writes facts that may have been written before, each once.
-pub(crate) async fn tell_once(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+pub(crate) fn tell_once(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
     let mut rows = Rows(Vec::with_capacity(events.len()));
     for event in events {
         let [subject, version, kind, topic, fact] = row(event)?;
         let sale = event.sale.as_ref().map(SaleId::as_str).into();
         rows.0.push([subject, version, kind, topic, fact, sale, event.time.into()]);
     }
-    tx.bulk(TELL_ONCE, &[], rows, &[]).await.map(drop)
+    tx.bulk(TELL_ONCE, &[], rows, &[]);
+    Ok(())
 }
 
 fn decode(row: &mut Fields<'_>) -> Result<Event, Fault> {
@@ -111,12 +107,12 @@ async fn unsent(mut tx: Tx<'_>, after: u64, limit: Value) -> Result<Vec<(OutboxN
 
 async fn sent(mut tx: Tx<'_>, rows: Vec<OutboxNo>) -> Result<End<()>, Fault> {
     let numbers = Value::numbers(rows.iter().map(|no| no.0.cast_signed()));
-    tx.run("UPDATE outbox SET sent = 1 WHERE no {in} AND sent = 0", vec![numbers]).await?;
+    tx.write("UPDATE outbox SET sent = 1 WHERE no {in} AND sent = 0", vec![numbers]);
     Ok(End::Commit(()))
 }
 
 async fn put(mut tx: Tx<'_>, events: Arc<[Event]>) -> Result<End<()>, Fault> {
-    tell_once(&mut tx, &events).await?;
+    tell_once(&mut tx, &events)?;
     Ok(End::Commit(()))
 }
 
@@ -181,8 +177,8 @@ async fn bury(mut tx: Tx<'_>, letters: Arc<[DeadLetter]>) -> Result<End<()>, Fau
         ]);
     }
     let names = Rows::of(&*letters, |letter| [letter.consumer.as_str().into(), letter.event.id().into()]);
-    tx.bulk(REPLAYED, &[], names, &[]).await?;
-    tx.bulk(BURY, &[], rows, &[]).await?;
+    tx.bulk(REPLAYED, &[], names, &[]);
+    tx.bulk(BURY, &[], rows, &[]);
     Ok(End::Commit(()))
 }
 
@@ -208,7 +204,7 @@ async fn settle(
         Replay::Discarded => "discarded",
     };
     let values = [vec![word.into()], name].concat();
-    tx.run_exactly(1, "UPDATE dead_letter SET settled = ? WHERE consumer = ? AND event_id = ?", values).await?;
+    tx.write_one("UPDATE dead_letter SET settled = ? WHERE consumer = ? AND event_id = ?", values);
     Ok(End::Commit(Some(decode_letter(&mut row.fields())?)))
 }
 

@@ -34,7 +34,7 @@ macro_rules! select_orders {
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
                       lines, list, discount, pays, coupon, method, note, pay_by, due_at, told) \
                       SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.lines, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, r.told \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, {last} + r.told \
                       FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int lines:text \
                       list:int discount:int pays:int coupon:text method:text note:text pay_by:int told:int} r";
 const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \
@@ -127,25 +127,33 @@ fn maybe_reason(row: &mut Fields<'_>) -> Result<Option<Reason>, Fault> {
     Reason::from_code(word).map(Some).ok_or_else(|| Fault::corrupt(format!("nobody knows the reason {word}")))
 }
 
-async fn stored<'a>(tx: &mut Tx<'_>, ids: Vec<&'a OrderId>) -> Result<HashMap<OrderId, Stored>, Fault> {
-    let list = Value::list(ids.into_iter().map(OrderId::as_str));
-    let rows = tx.rows(select_orders!("WHERE id {in}"), vec![list]).await?;
+async fn stored(tx: &mut Tx<'_>, ids: Vec<&OrderId>) -> Result<HashMap<OrderId, Stored>, Fault> {
+    let (text, values) = these(ids);
+    decode_all(&tx.rows(text, values).await?)
+}
+
+/// The read of these ids, whatever their sale.
+pub(crate) fn these<'a>(ids: impl IntoIterator<Item = &'a OrderId>) -> (&'static str, Vec<Value>) {
+    (select_orders!("WHERE id {in}"), vec![Value::list(ids.into_iter().map(OrderId::as_str))])
+}
+
+fn decode_all(rows: &[Row]) -> Result<HashMap<OrderId, Stored>, Fault> {
     rows.iter().map(|row| decode(row).map(|stored| (stored.0.id.clone(), stored))).collect()
 }
 
+/// The rows that [`these`] reads.
+pub(crate) fn known(rows: &[Row]) -> Result<HashMap<OrderId, Arc<Order>>, Fault> {
+    Ok(decode_all(rows)?.into_iter().map(|(id, (order, _))| (id, order)).collect())
+}
+
 /// The rows of these ids, whatever their sale.
-pub(crate) async fn by_id<'a>(tx: &mut Tx<'_>, ids: Vec<&'a OrderId>) -> Result<HashMap<OrderId, Arc<Order>>, Fault> {
+async fn by_id(tx: &mut Tx<'_>, ids: Vec<&OrderId>) -> Result<HashMap<OrderId, Arc<Order>>, Fault> {
     Ok(stored(tx, ids).await?.into_iter().map(|(id, (order, _))| (id, order)).collect())
 }
 
-/// Writes orders that were decided now, and the lines of those that have their units; `told` says which row of the outbox tells
-/// an order's acceptance.
-pub(crate) async fn insert(
-    tx: &mut Tx<'_>,
-    sale: &SaleId,
-    orders: &[Arc<Order>],
-    told: &HashMap<&str, i64>,
-) -> Result<(), Fault> {
+/// Writes orders that were decided now, and the lines of those that have their units; `told` says which fact tells an
+/// order's acceptance: its number, counted back from the last one that was written.
+pub(crate) fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>], told: &HashMap<&str, i64>) {
     let now = Value::from(tx.now());
     let rows = Rows::of(orders, |order| {
         let (epoch, no) = order.hold.map_or((None, None), |(epoch, no)| (Some(epoch.0), Some(no.0)));
@@ -169,16 +177,16 @@ pub(crate) async fn insert(
             told.get(order.id.as_str()).copied().into(),
         ]
     });
-    tx.bulk_exactly(INSERT, &[sale.as_str().into(), now.clone(), now], rows, &[]).await?;
+    tx.bulk_exactly(INSERT, &[sale.as_str().into(), now.clone(), now], rows, &[]);
     let live = orders.iter().filter(|order| order.state.holds_units());
     let lines = Rows::of(live.flat_map(|order| order.lines.iter().map(move |line| (order, line))), |(order, line)| {
         [order.id.as_str().into(), line.item.as_str().into(), order.v.into(), line.units.units().into()]
     });
-    tx.bulk_exactly(INSERT_LINES, &[sale.as_str().into()], lines, &[]).await
+    tx.bulk_exactly(INSERT_LINES, &[sale.as_str().into()], lines, &[]);
 }
 
 /// Writes what a transition may change; what was decided at acceptance stays. The rows must be one version behind.
-pub(crate) async fn rewrite(tx: &mut Tx<'_>, orders: &[(Arc<Order>, Live)]) -> Result<(), Fault> {
+pub(crate) fn rewrite(tx: &mut Tx<'_>, orders: &[(Arc<Order>, Live)]) {
     let rows = Rows::of(orders, |(order, live)| {
         [
             order.id.as_str().into(),
@@ -195,7 +203,7 @@ pub(crate) async fn rewrite(tx: &mut Tx<'_>, orders: &[(Arc<Order>, Live)]) -> R
             order.action.as_deref().into(),
         ]
     });
-    tx.bulk_exactly(REWRITE, &[], rows, &[]).await
+    tx.bulk_exactly(REWRITE, &[], rows, &[]);
 }
 
 /// The row with what a transition may change.
@@ -248,14 +256,14 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
     if rows.is_empty() {
         return Ok(End::Nothing((answers, None)));
     }
-    rewrite(tx, &rows).await?;
-    event::tell_once(tx, &events).await?;
+    rewrite(tx, &rows);
+    event::tell_once(tx, &events)?;
     let (Some(sale), Some(to), false) = (sale, to, moved.is_empty()) else {
         return Ok(End::Commit((answers, None)));
     };
     let returned: Returned = stock::give_back(tx, &id, &before).await?;
-    stock::tell_back(tx, &id, to.v, &returned).await?;
-    sale.bump(tx, to).await?;
+    stock::tell_back(tx, &id, to.v, &returned)?;
+    sale.bump(tx, to);
     let update = stock::ended(tx, &sale, to, &moved, returned).await?;
     Ok(End::Commit((answers, Some(update))))
 }

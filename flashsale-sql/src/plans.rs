@@ -64,7 +64,7 @@ async fn everything(ledger: &SqliteLedger) {
     let change = Change::Adjust { item: "hat".parse().unwrap(), by: 1 };
     ledger.change(&sale.id, &Key::new("c").unwrap(), &change).await.unwrap().unwrap();
     ledger.sales().await.unwrap();
-    ledger.load(&[order.id.clone()]).await.unwrap();
+    ledger.load(std::slice::from_ref(&order.id)).await.unwrap();
     ledger.due(5).await.unwrap();
     ledger.stuck(5).await.unwrap();
     for after in [None, Some(order.id.clone())] {

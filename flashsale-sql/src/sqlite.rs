@@ -13,15 +13,16 @@ use std::time::Duration;
 use flashsale_core::error::{BackendError, ErrorKind};
 use flashsale_core::stock::{Accept, Accepted};
 use flashsale_core::{Clock, Event, SaleId, SystemClock};
+use futures_util::TryStreamExt;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 
 use crate::dialect::{Dialect, Texts, Value};
 use crate::turns::{Turn, Turns, Waits};
-use crate::tx::{End, Fault, Lock, Tx, Wrote};
+use crate::tx::{End, Fault, Lock, Pending, Reply, Tx};
 
 /// A future that borrows for `'a`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -198,8 +199,14 @@ impl SqliteLedger {
         synchronous(transaction).await.map_err(told)?;
         let driver = |error: sqlx::Error| Fault::Driver(error).told(OPERATION);
         sqlx::query("SAVEPOINT flashsale_accept").execute(&mut *transaction).await.map_err(driver)?;
-        let tx = self.tx(&mut *transaction, Lock::Take);
-        let outcome = crate::stock::accept(tx, sale.clone(), batch.into()).await;
+        let mut pending = Pending::default();
+        let tx = self.tx(&mut *transaction, &mut pending, Lock::Take);
+        let mut outcome = crate::stock::accept(tx, sale.clone(), batch.into()).await;
+        if matches!(outcome, Ok(End::Commit(_)))
+            && let Err(fault) = self.tx(&mut *transaction, &mut pending, Lock::Take).flush().await
+        {
+            outcome = Err(fault);
+        }
         if !matches!(outcome, Ok(End::Commit(_))) {
             sqlx::query("ROLLBACK TO flashsale_accept").execute(&mut *transaction).await.map_err(driver)?;
         }
@@ -271,10 +278,11 @@ impl SqliteLedger {
         plans
     }
 
-    fn tx<'t>(&'t self, connection: &'t mut SqliteConnection, lock: Lock) -> Tx<'t> {
+    fn tx<'t>(&'t self, connection: &'t mut SqliteConnection, pending: &'t mut Pending, lock: Lock) -> Tx<'t> {
         let hooks = if lock == Lock::Held { &*self.hooks } else { &[] };
         Tx {
             driver: Driver::Sqlite(connection),
+            pending,
             texts: &self.db.texts,
             sent: &self.db.sent,
             hooks,
@@ -325,7 +333,8 @@ impl SqliteLedger {
     {
         let driver = |error: sqlx::Error| Fault::Driver(error).told(operation);
         let mut connection = self.db.readers.acquire().await.map_err(driver)?;
-        step(self.tx(&mut connection, Lock::Held)).await.map_err(|fault| fault.told(operation))
+        let mut pending = Pending::default();
+        step(self.tx(&mut connection, &mut pending, Lock::Held)).await.map_err(|fault| fault.told(operation))
     }
 
     async fn run<T, F>(
@@ -368,7 +377,13 @@ impl SqliteLedger {
         }
         self.db.sent.fetch_add(2, Ordering::Relaxed);
         let mut transaction = connection.begin_with(begin).await?;
-        let outcome = step(self.tx(&mut transaction, Lock::Held)).await;
+        let mut pending = Pending::default();
+        let mut outcome = step(self.tx(&mut transaction, &mut pending, Lock::Held)).await;
+        if matches!(outcome, Ok(End::Commit(_)))
+            && let Err(fault) = self.tx(&mut transaction, &mut pending, Lock::Held).flush().await
+        {
+            outcome = Err(fault);
+        }
         match outcome {
             Ok(End::Commit(answer)) => match transaction.commit().await {
                 Ok(()) => Ok(answer),
@@ -462,21 +477,23 @@ fn arguments(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
 }
 
 impl Driver<'_> {
-    pub(crate) async fn rows(&mut self, text: Arc<str>, values: Vec<Value>) -> Result<Vec<DriverRow>, sqlx::Error> {
+    /// Sends statements, separated by semicolons, and takes their replies.
+    pub(crate) async fn send(&mut self, text: String, values: Vec<Value>) -> Result<Vec<Reply>, sqlx::Error> {
         match self {
             Self::Sqlite(connection) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), arguments(values)?);
-                Ok(query.fetch_all(&mut **connection).await?.into_iter().map(DriverRow::Sqlite).collect())
-            }
-        }
-    }
-
-    pub(crate) async fn run(&mut self, text: Arc<str>, values: Vec<Value>) -> Result<Wrote, sqlx::Error> {
-        match self {
-            Self::Sqlite(connection) => {
-                let query = sqlx::query_with(AssertSqlSafe(text), arguments(values)?);
-                let done = query.execute(&mut **connection).await?;
-                Ok(Wrote { rows: done.rows_affected(), last: done.last_insert_rowid() })
+                let (mut replies, mut reply) = (Vec::new(), Reply::default());
+                let mut stream = (&mut **connection).fetch_many(query);
+                while let Some(part) = stream.try_next().await? {
+                    match part {
+                        sqlx::Either::Right(row) => reply.rows.push(DriverRow::Sqlite(row)),
+                        sqlx::Either::Left(done) => {
+                            reply.wrote = done.rows_affected();
+                            replies.push(std::mem::take(&mut reply));
+                        }
+                    }
+                }
+                Ok(replies)
             }
         }
     }

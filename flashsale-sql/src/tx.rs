@@ -3,7 +3,6 @@
 //! Owns the thin layer that keeps driver types out of the noun files, and the counter of statements. Does not own
 //! beginning, committing and retrying: those are in [`sqlite`](crate::sqlite).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flashsale_core::error::{BackendError, ErrorKind};
@@ -74,19 +73,37 @@ pub(crate) enum Lock {
     Take,
 }
 
-/// What a statement wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wrote {
-    /// How many rows.
-    pub(crate) rows: u64,
-    /// The number of the last one, where rows are numbered.
-    pub(crate) last: i64,
+/// A statement that waits to be sent.
+#[derive(Debug)]
+struct Statement {
+    template: &'static str,
+    /// For how many rows its text is.
+    rows: usize,
+    values: Vec<Value>,
+    /// How many values its text binds; what is missing at the end is null.
+    binds: usize,
+    /// How many rows it must write.
+    exactly: Option<u64>,
 }
 
+impl Statement {
+    fn new(template: &'static str, values: Vec<Value>) -> Self {
+        Self { template, rows: 0, binds: values.len(), values, exactly: None }
+    }
+}
+
+/// Writes that wait to be sent: with the next read, before a hook, or before the commit.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(Vec<Statement>);
+
 /// One transaction, as a step sees it.
+///
+/// Writes are sent together, because each journey to the database and back costs as much as a small statement itself. A
+/// step does not see their outcome: one that is not as expected fails what is sent with it, and the transaction.
 #[derive(Debug)]
 pub(crate) struct Tx<'t> {
     pub(crate) driver: Driver<'t>,
+    pub(crate) pending: &'t mut Pending,
     pub(crate) texts: &'t Texts,
     pub(crate) sent: &'t AtomicU64,
     pub(crate) hooks: &'t [Hook],
@@ -100,16 +117,22 @@ impl Tx<'_> {
         self.now
     }
 
-    /// The text of a template, counted as sent.
-    fn text(&self, template: &'static str, rows: usize) -> Arc<str> {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        self.texts.text(template, rows)
+    /// Reads rows with each of these statements, in one journey.
+    pub(crate) async fn read<const N: usize>(
+        &mut self,
+        reads: [(&'static str, Vec<Value>); N],
+    ) -> Result<[Vec<Row>; N], Fault> {
+        let reads = reads.into_iter().map(|(template, values)| Statement::new(template, values));
+        let mut replies = self.send(reads.collect()).await?;
+        let last = replies.split_off(replies.len().saturating_sub(N));
+        let rows: Vec<Vec<Row>> = last.into_iter().map(|reply| reply.rows.into_iter().map(Row).collect()).collect();
+        rows.try_into().map_err(|_| Fault::corrupt("a read has no reply"))
     }
 
     /// Reads rows.
     pub(crate) async fn rows(&mut self, template: &'static str, values: Vec<Value>) -> Result<Vec<Row>, Fault> {
-        let text = self.text(template, 0);
-        Ok(self.driver.rows(text, values).await?.into_iter().map(Row).collect())
+        let [rows] = self.read([(template, values)]).await?;
+        Ok(rows)
     }
 
     /// Reads one row or none.
@@ -117,93 +140,125 @@ impl Tx<'_> {
         Ok(self.rows(template, values).await?.pop())
     }
 
-    /// Writes; tells how many rows.
+    /// Writes at once; tells how many rows.
     pub(crate) async fn run(&mut self, template: &'static str, values: Vec<Value>) -> Result<u64, Fault> {
-        let text = self.text(template, 0);
-        Ok(self.driver.run(text, values).await?.rows)
+        let replies = self.send(vec![Statement::new(template, values)]).await?;
+        Ok(replies.last().map_or(0, |reply| reply.wrote))
     }
 
-    /// Writes, and fails if it were not exactly `expected` rows.
-    pub(crate) async fn run_exactly(
-        &mut self,
-        expected: u64,
-        template: &'static str,
-        values: Vec<Value>,
-    ) -> Result<(), Fault> {
-        let wrote = self.run(template, values).await?;
-        counted(template, wrote, expected)
+    /// Writes some rows or none.
+    pub(crate) fn write(&mut self, template: &'static str, values: Vec<Value>) {
+        self.pending.0.push(Statement::new(template, values));
     }
 
-    /// Writes rows in bulk; `head` and `tail` are bound before and after them. Tells how many rows were written.
+    /// Writes one row; more or none is a failure.
+    pub(crate) fn write_one(&mut self, template: &'static str, values: Vec<Value>) {
+        self.pending.0.push(Statement { exactly: Some(1), ..Statement::new(template, values) });
+    }
+
+    /// Writes rows in bulk; `head` and `tail` are bound before and after them.
     ///
     /// One statement, as long as they fit into one; none without rows.
-    pub(crate) async fn bulk<const N: usize>(
+    pub(crate) fn bulk<const N: usize>(
         &mut self,
         template: &'static str,
         head: &[Value],
         rows: Rows<N>,
         tail: &[Value],
-    ) -> Result<u64, Fault> {
-        Ok(self.bulk_numbered(template, head, rows, tail).await?.rows)
-    }
-
-    /// As [`Tx::bulk`], and tells the number of the last row, where rows are numbered; they are numbered without a gap.
-    pub(crate) async fn bulk_numbered<const N: usize>(
-        &mut self,
-        template: &'static str,
-        head: &[Value],
-        rows: Rows<N>,
-        tail: &[Value],
-    ) -> Result<Wrote, Fault> {
+    ) {
         let dialect = self.texts.dialect();
         let mut rows = rows.0;
-        let mut all = Wrote { rows: 0, last: 0 };
         while !rows.is_empty() {
             let later = rows.split_off(rows.len().min(dialect.rows_max(N)));
             let padded = dialect.padded(rows.len());
-            let mut values = Vec::with_capacity(head.len() + padded * N + tail.len());
+            let binds = head.len() + padded * N + tail.len();
+            let mut values = Vec::with_capacity(binds);
             values.extend_from_slice(head);
             values.extend(rows.into_iter().flatten());
             if !tail.is_empty() {
                 values.resize(head.len() + padded * N, Value::Null);
                 values.extend_from_slice(tail);
             }
-            let text = self.text(template, padded);
-            let wrote = self.driver.run(text, values).await?;
-            all = Wrote { rows: all.rows + wrote.rows, last: wrote.last };
+            self.pending.0.push(Statement { template, rows: padded, values, binds, exactly: None });
             rows = later;
         }
-        Ok(all)
     }
 
-    /// As [`Tx::bulk`], and fails if not every row was written.
-    pub(crate) async fn bulk_exactly<const N: usize>(
+    /// As [`Tx::bulk`]; it is a failure if not every row is written.
+    pub(crate) fn bulk_exactly<const N: usize>(
         &mut self,
         template: &'static str,
         head: &[Value],
         rows: Rows<N>,
         tail: &[Value],
-    ) -> Result<(), Fault> {
-        let expected = rows.len();
-        let wrote = self.bulk(template, head, rows, tail).await?;
-        counted(template, wrote, expected)
+    ) {
+        let (first, mut left) = (self.pending.0.len(), rows.len());
+        self.bulk(template, head, rows, tail);
+        for statement in &mut self.pending.0[first..] {
+            let here = left.min(self.texts.dialect().rows_max(N) as u64);
+            statement.exactly = Some(here);
+            left -= here;
+        }
     }
 
     /// Lets the embedder write rows of his own, in this transaction.
     pub(crate) async fn enlisted(&mut self, events: &[Event]) -> Result<(), Fault> {
+        if !self.hooks.is_empty() {
+            self.send(vec![]).await?;
+        }
         for hook in self.hooks {
             hook.call(&mut self.driver, events).await.map_err(|error| Fault::Hook(hook.name(), error))?;
         }
         Ok(())
     }
+
+    /// Sends what still waits.
+    pub(crate) async fn flush(mut self) -> Result<(), Fault> {
+        self.send(vec![]).await.map(drop)
+    }
+
+    /// Sends what waits and then these, in one journey; tells the reply of each.
+    async fn send(&mut self, then: Vec<Statement>) -> Result<Vec<Reply>, Fault> {
+        let mut statements = std::mem::take(&mut self.pending.0);
+        statements.extend(then);
+        let count = statements.len();
+        if count == 0 {
+            return Ok(vec![]);
+        }
+        self.sent.fetch_add(count as u64, Ordering::Relaxed);
+        let (mut text, mut values, mut bound) = (String::new(), Vec::new(), 0);
+        let mut checks = Vec::with_capacity(count);
+        for Statement { template, rows, values: own, binds, exactly } in statements {
+            if !text.is_empty() {
+                text.push_str(";\n");
+            }
+            text.push_str(&self.texts.text(template, rows));
+            // What the statement before left out is null.
+            values.resize(bound, Value::Null);
+            values.extend(own);
+            bound += binds;
+            checks.push((template, exactly));
+        }
+        let replies = self.driver.send(text, values).await?;
+        if replies.len() != count {
+            return Err(Fault::corrupt(format!("{} replies to {count} statements", replies.len())));
+        }
+        for (reply, (template, exactly)) in replies.iter().zip(checks) {
+            // A tripwire, not the decision.
+            if let Some(expected) = exactly.filter(|expected| *expected != reply.wrote) {
+                return Err(Fault::corrupt(format!("{} rows instead of {expected}: {template}", reply.wrote)));
+            }
+        }
+        Ok(replies)
+    }
 }
 
-/// Fails unless as many rows were written as must be: a tripwire, not the decision.
-fn counted(template: &'static str, wrote: u64, expected: u64) -> Result<(), Fault> {
-    if wrote == expected {
-        return Ok(());
-    }
-    Err(Fault::corrupt(format!("{wrote} rows instead of {expected}: {template}")))
+/// What a statement answered.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) rows: Vec<DriverRow>,
+    /// How many rows it wrote; without meaning for one that reads.
+    pub(crate) wrote: u64,
 }
 
 /// A row that was read.

@@ -117,7 +117,7 @@ impl Payment {
 }
 
 impl Keys {
-    async fn read<'a>(tx: &mut Tx<'_>, keys: Vec<&'a PaymentKey>) -> Result<Self, Fault> {
+    async fn read(tx: &mut Tx<'_>, keys: Vec<&PaymentKey>) -> Result<Self, Fault> {
         let orders = Value::list(keys.into_iter().map(|key| key.order.as_str()));
         let rows = tx.rows(KNOWN, vec![orders]).await?;
         let rows = rows.iter().map(|row| decode(&mut row.fields())).collect::<Result<_, _>>()?;
@@ -133,7 +133,7 @@ impl Keys {
         }
     }
 
-    async fn write(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+    fn write(&self, tx: &mut Tx<'_>) {
         let now = [Value::from(tx.now())];
         let of = |names: &[Name]| -> Vec<(Name, Payment)> {
             names.iter().filter_map(|name| Some((name.clone(), self.rows.get(name)?.clone()))).collect()
@@ -147,7 +147,7 @@ impl Keys {
             let state = payment.state().into();
             [order.as_str().into(), attempt.into(), state, buyer.into(), amount.into(), reason.into()]
         });
-        tx.bulk_exactly(NEW, &now, new, &[]).await?;
+        tx.bulk_exactly(NEW, &now, new, &[]);
         let moved = Rows::of(of(&self.moved), |((order, attempt), payment)| {
             let (seller, gets, funded) = match &payment {
                 Payment::Approved { then: Then::Captured { seller, seller_gets, funded }, .. } => {
@@ -158,7 +158,7 @@ impl Keys {
             let state = payment.state().into();
             [order.as_str().into(), attempt.into(), state, seller.into(), gets.into(), funded.into()]
         });
-        tx.bulk_exactly(MOVED, &now, moved, &[]).await
+        tx.bulk_exactly(MOVED, &now, moved, &[]);
     }
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn pay(mut tx: Tx<'_>, batch: Arc<[Charge]>) -> Result<End<Vec<
         answers
             .push(keys.rows.get(&name(&charge.key)).map_or(Outcome::Unknown, |payment| payment.outcome(&charge.key)));
     }
-    close(tx, &keys, till, answers).await
+    close(tx, &keys, till, answers)
 }
 
 /// What became of keys.
@@ -207,7 +207,7 @@ pub(super) async fn fence(mut tx: Tx<'_>, batch: Arc<[PaymentKey]>) -> Result<En
     if keys.new.is_empty() {
         return Ok(End::Nothing(answers));
     }
-    keys.write(tx).await?;
+    keys.write(tx);
     Ok(End::Commit(answers))
 }
 
@@ -230,7 +230,7 @@ pub(super) async fn settle(mut tx: Tx<'_>, seller: BuyerId, batch: Arc<[Capture]
         till.move_money(&seller, EntryKind::Received, minor(*seller_gets), &cause);
         till.move_money(&platform(), EntryKind::Funded, -minor(*funded), &cause);
     }
-    close(tx, &keys, till, ()).await
+    close(tx, &keys, till, ())
 }
 
 /// Gives money back to buyers, once per key; what a seller had already is taken from him.
@@ -253,15 +253,15 @@ pub(super) async fn give_back(mut tx: Tx<'_>, batch: Arc<[PaymentKey]>) -> Resul
         till.move_money(&buyer, EntryKind::Refunded, minor(amount), &cause);
         keys.put(key, Payment::Approved { buyer, amount, then: Then::GivenBack });
     }
-    close(tx, &keys, till, ()).await
+    close(tx, &keys, till, ())
 }
 
 /// Writes what changed, if anything did.
-async fn close<T>(tx: &mut Tx<'_>, keys: &Keys, till: Till, answer: T) -> Result<End<T>, Fault> {
+fn close<T>(tx: &mut Tx<'_>, keys: &Keys, till: Till, answer: T) -> Result<End<T>, Fault> {
     if keys.new.is_empty() && keys.moved.is_empty() {
         return Ok(End::Nothing(answer));
     }
-    keys.write(tx).await?;
-    till.close(tx).await?;
+    keys.write(tx);
+    till.close(tx)?;
     Ok(End::Commit(answer))
 }

@@ -51,14 +51,14 @@ impl Till {
     pub(super) async fn open(tx: &mut Tx<'_>, members: Vec<BuyerId>) -> Result<Self, Fault> {
         let members: BTreeSet<BuyerId> = members.into_iter().chain([platform()]).collect();
         let list = Value::list(members.iter().map(BuyerId::as_str));
-        let rows = tx.rows(BALANCES, vec![list]).await?;
+        let [rows, last] = tx.read([(BALANCES, vec![list]), (LAST, vec![])]).await?;
         let mut accounts: BTreeMap<BuyerId, Account> =
             members.into_iter().map(|member| (member, Account::default())).collect();
         for row in &rows {
             let mut row = row.fields();
             accounts.insert(row.id()?, Account { balance: row.int()?, kept: true, moved: false });
         }
-        let last = tx.row(LAST, vec![]).await?.map_or(Ok(0), |row| row.fields().number())?;
+        let last = last.first().map_or(Ok(0), |row| row.fields().number())?;
         Ok(Self { accounts, last, now: tx.now(), entries: Vec::new(), events: Vec::new() })
     }
 
@@ -92,13 +92,13 @@ impl Till {
     }
 
     /// Writes what moved.
-    pub(super) async fn close(self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+    pub(super) fn close(self, tx: &mut Tx<'_>) -> Result<(), Fault> {
         let moved = |kept: bool| {
             let accounts = self.accounts.iter().filter(move |(_, account)| account.moved && account.kept == kept);
             Rows::of(accounts, |(member, account)| [member.as_str().into(), account.balance.into()])
         };
-        tx.bulk_exactly(NEW_WALLETS, &[], moved(false), &[]).await?;
-        tx.bulk_exactly(WALLETS, &[], moved(true), &[]).await?;
+        tx.bulk_exactly(NEW_WALLETS, &[], moved(false), &[]);
+        tx.bulk_exactly(WALLETS, &[], moved(true), &[]);
         let rows = Rows::of(&self.entries, |entry| {
             [
                 entry.no.into(),
@@ -110,8 +110,8 @@ impl Till {
                 entry.at.into(),
             ]
         });
-        tx.bulk_exactly(ENTRIES, &[], rows, &[]).await?;
-        event::tell(tx, &self.events).await
+        tx.bulk_exactly(ENTRIES, &[], rows, &[]);
+        event::tell(tx, &self.events)
     }
 }
 

@@ -57,9 +57,9 @@ pub(super) async fn wallet(mut tx: Tx<'_>, batch: Arc<[WalletRequest]>) -> Resul
     if done.is_empty() {
         return Ok(End::Nothing(answers));
     }
-    tx.bulk_exactly(RECORD, &[], done, &[]).await?;
-    coupon::redeem(tx, counter.redeemed.iter().map(|(coupon, by)| (coupon, by)).collect()).await?;
-    counter.till.close(tx).await?;
+    tx.bulk_exactly(RECORD, &[], done, &[]);
+    coupon::redeem(tx, counter.redeemed.iter().map(|(coupon, by)| (coupon, by)).collect());
+    counter.till.close(tx)?;
     Ok(End::Commit(answers))
 }
 

@@ -11,7 +11,7 @@ use flashsale_core::sale::SaleState;
 use flashsale_core::stock::{Accept, Acceptance, Accepted, Books, Decision, ItemTotals, decide};
 use flashsale_core::{Event, Fact, ItemId, SaleId};
 
-use super::{SaleRow, bought, items_of, live_units, pairs, settled};
+use super::{SaleRow, bought, by_name, live_orders, live_units, pairs, settled, these_items};
 use crate::coupon;
 use crate::dialect::Rows;
 use crate::event;
@@ -24,83 +24,81 @@ const ALLOCATE: &str = "UPDATE item SET allocated = allocated + r.units FROM {ro
 /// Decides a batch for good.
 pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> Result<End<Accepted>, Fault> {
     let tx = &mut tx;
-    let Some(sale) = SaleRow::locked(tx, &id).await? else {
+    let Some((sale, mut books)) = read(tx, &id, &batch).await? else {
         let answers = vec![Acceptance::NotOpen(SaleState::Closed); batch.len()];
         return Ok(End::Nothing(Accepted { answers, update: None }));
     };
     let to = sale.next();
-    let (mut books, before) = read(tx, &sale, to.v, &batch).await?;
+    books.next_v = to.v;
+    let before: HashMap<ItemId, u32> = books.items.values().map(|item| (item.item.clone(), item.allocated)).collect();
     let decision = decide(&batch, &mut books);
     if decision.orders.is_empty() {
         return Ok(End::Nothing(Accepted { answers: decision.answers, update: None }));
     }
+    let taken = |item: &ItemTotals| item.allocated - before.get(&item.item).copied().unwrap_or(0);
+    let changed: BTreeMap<&ItemId, (&ItemTotals, u32)> =
+        books.items.iter().map(|(id, item)| (id, (item, taken(item)))).filter(|(_, (_, units))| *units > 0).collect();
     let events = accepting(&decision, &books);
-    let changed = write(tx, &sale, &decision, &books, &before, &events).await?;
-    sale.bump(tx, to).await?;
+    write(tx, &sale, &decision, &changed, &events)?;
+    sale.bump(tx, to);
     if !events.is_empty() {
         tx.enlisted(&events).await?;
     }
-    let decided = || pairs(decision.orders.iter().map(|order| &**order));
     let update = sale.update(
         sale.version,
         to,
-        changed.into_values(),
+        changed.into_values().map(|(item, _)| item.clone()),
         decision.orders.iter().map(|order| settled(order)).collect(),
-        bought(decided(), &books.bought, to.v)?,
+        bought(pairs(decision.orders.iter().map(|order| &**order)), &books.bought, to.v)?,
     );
     Ok(End::Commit(Accepted { answers: decision.answers, update: Some(update) }))
 }
 
-/// Reads what the decision needs; tells also the items as they were.
-async fn read(
-    tx: &mut Tx<'_>,
-    sale: &SaleRow,
-    next_v: u64,
-    batch: &[Accept],
-) -> Result<(Books, BTreeMap<ItemId, ItemTotals>), Fault> {
-    let lines = || batch.iter().flat_map(|accept| accept.lines.iter().map(|line| (&line.item, accept.id.buyer_str())));
-    let known = order::by_id(tx, batch.iter().map(|accept| &accept.id).collect()).await?;
-    let items = items_of(tx, &sale.id, lines().map(|(item, _)| item).collect()).await?;
-    let bought = live_units(tx, &sale.id, lines().map(|(_, buyer)| buyer).collect()).await?;
+/// Reads what the decision needs, the sale's row first.
+async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(SaleRow, Books)>, Fault> {
+    let reads = [
+        SaleRow::lock(tx, id),
+        order::these(batch.iter().map(|accept| &accept.id)),
+        these_items(id, batch.iter().flat_map(|accept| accept.lines.iter().map(|line| &line.item))),
+        live_orders(id, batch.iter().map(|accept| accept.id.buyer_str())),
+    ];
+    let [sale, known, items, live] = tx.read(reads).await?;
     let coupons = coupon::by_id(tx, batch.iter().filter_map(|accept| accept.coupon.as_ref()).collect()).await?;
+    let Some(sale) = SaleRow::found(id, &sale)? else { return Ok(None) };
     let books = Books {
-        sale: sale.id.clone(),
+        sale: id.clone(),
         door: sale.door,
         epoch: sale.epoch,
         gated: sale.nonce.is_some(),
         sealed: sale.sealed,
-        next_v,
+        next_v: 0,
         now: tx.now(),
-        known,
-        items: items.clone().into_iter().collect::<HashMap<_, _>>(),
-        bought,
+        known: order::known(&known)?,
+        items: by_name(&items)?.into_iter().collect(),
+        bought: live_units(&live)?,
         coupons,
     };
-    Ok((books, items))
+    Ok(Some((sale, books)))
 }
 
-/// Writes what was decided, and its facts; tells the items that changed, as they are now.
-async fn write(
+/// Writes what was decided, with its facts.
+fn write(
     tx: &mut Tx<'_>,
     sale: &SaleRow,
     decision: &Decision,
-    books: &Books,
-    before: &BTreeMap<ItemId, ItemTotals>,
+    changed: &BTreeMap<&ItemId, (&ItemTotals, u32)>,
     events: &[Event],
-) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
-    // The facts first: the rows of the orders say where theirs are.
+) -> Result<(), Fault> {
+    // The facts of the orders first: the orders' rows say which number theirs has, counted back from the last.
     let of_orders = events.iter().take_while(|event| matches!(event.fact, Fact::OrderAccepted(_))).count();
     let (accepted, others) = events.split_at(of_orders);
-    let numbers = event::tell_accepted(tx, accepted).await?;
-    event::tell(tx, others).await?;
-    let told = accepted.iter().map(|event| event.subject.as_str()).zip(numbers).collect();
-    order::insert(tx, &sale.id, &decision.orders, &told).await?;
-    let taken = |item: &ItemTotals| item.allocated - before.get(&item.item).map_or(0, |before| before.allocated);
-    let changed: BTreeMap<ItemId, ItemTotals> =
-        books.items.values().filter(|item| taken(item) > 0).map(|item| (item.item.clone(), item.clone())).collect();
-    let rows = Rows::of(changed.values(), |item| [item.item.as_str().into(), taken(item).into()]);
-    tx.bulk_exactly(ALLOCATE, &[], rows, &[sale.id.as_str().into()]).await?;
-    coupon::issue(tx, &decision.issued).await?;
-    coupon::redeem(tx, decision.redeemed.iter().map(|(coupon, order)| (coupon, order)).collect()).await?;
-    Ok(changed)
+    event::tell_accepted(tx, accepted)?;
+    let told = accepted.iter().rev().map(|event| event.subject.as_str()).zip((0..).map(|back: i64| -back)).collect();
+    order::insert(tx, &sale.id, &decision.orders, &told);
+    event::tell(tx, others)?;
+    let rows = Rows::of(changed, |(id, (_, units))| [id.as_str().into(), (*units).into()]);
+    tx.bulk_exactly(ALLOCATE, &[], rows, &[sale.id.as_str().into()]);
+    coupon::issue(tx, &decision.issued);
+    coupon::redeem(tx, decision.redeemed.iter().map(|(coupon, order)| (coupon, order)).collect());
+    Ok(())
 }

@@ -10,7 +10,7 @@ use flashsale_core::sale::Lines;
 use flashsale_core::stock::{Amounts, Cancel, Cancelled, ItemTotals, Order, Update};
 use flashsale_core::{ItemId, OrderId, SaleId, Timestamp};
 
-use super::{SaleRow, ended, items_of, no_such_sale};
+use super::{SaleRow, by_name, ended, no_such_sale, these_items};
 use crate::coupon;
 use crate::dialect::Rows;
 use crate::event;
@@ -30,25 +30,26 @@ pub(crate) type Returned = BTreeMap<ItemId, (ItemTotals, u32)>;
 /// it will be is the caller's.
 pub(crate) async fn give_back(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>]) -> Result<Returned, Fault> {
     let lines = || orders.iter().flat_map(|order| order.lines.iter().map(move |line| (order, line)));
-    let items = items_of(tx, sale, lines().map(|(_, line)| &line.item).collect()).await?;
+    let (text, values) = these_items(sale, lines().map(|(_, line)| &line.item));
+    let items = by_name(&tx.rows(text, values).await?)?;
     let mut returned: Returned = items.into_iter().map(|(id, item)| (id, (item, 0))).collect();
     for (_, line) in lines() {
         let row = returned.get_mut(&line.item).ok_or_else(|| Fault::corrupt(format!("no item {}", line.item)))?;
         row.1 += line.units.units();
     }
     let dead = Rows::of(lines(), |(order, line)| [order.id.as_str().into(), line.item.as_str().into(), order.v.into()]);
-    tx.bulk_exactly(KILL_LINES, &[], dead, &[sale.as_str().into()]).await?;
+    tx.bulk_exactly(KILL_LINES, &[], dead, &[sale.as_str().into()]);
     let down = Rows::of(&returned, |(id, (_, units))| [id.as_str().into(), (*units).into()]);
-    tx.bulk_exactly(GIVE_BACK, &[], down, &[sale.as_str().into()]).await?;
-    coupon::restore(tx, orders.iter().filter_map(|order| Some((order.coupon.as_ref()?, &order.id))).collect()).await?;
+    tx.bulk_exactly(GIVE_BACK, &[], down, &[sale.as_str().into()]);
+    coupon::restore(tx, orders.iter().filter_map(|order| Some((order.coupon.as_ref()?, &order.id))).collect());
     Ok(returned)
 }
 
 /// Tells the facts of units that came back.
-pub(crate) async fn tell_back(tx: &mut Tx<'_>, sale: &SaleId, v: u64, returned: &Returned) -> Result<(), Fault> {
+pub(crate) fn tell_back(tx: &mut Tx<'_>, sale: &SaleId, v: u64, returned: &Returned) -> Result<(), Fault> {
     let items: Vec<(ItemTotals, u32)> = returned.values().cloned().collect();
     let events = back(sale, v, tx.now(), &items);
-    event::tell(tx, &events).await
+    event::tell(tx, &events)
 }
 
 /// Ends orders that nobody pays for, and fences ids that were never decided.
@@ -58,9 +59,11 @@ pub(super) async fn cancel(
     batch: Arc<[Cancel]>,
 ) -> Result<End<(Vec<Cancelled>, Option<Update>)>, Fault> {
     let tx = &mut tx;
-    let sale = SaleRow::locked(tx, &id).await?.ok_or_else(|| no_such_sale(&id))?;
+    let reads = [SaleRow::lock(tx, &id), order::these(batch.iter().map(|cancel| &cancel.id))];
+    let [sale, known] = tx.read(reads).await?;
+    let sale = SaleRow::found(&id, &sale)?.ok_or_else(|| no_such_sale(&id))?;
+    let mut known = order::known(&known)?;
     let (to, now) = (sale.next(), tx.now());
-    let mut known = order::by_id(tx, batch.iter().map(|cancel| &cancel.id).collect()).await?;
     let (mut fences, mut before, mut undone) = (Vec::new(), Vec::new(), Vec::new());
     let mut answers = Vec::with_capacity(batch.len());
     let mut all: Vec<Arc<Order>> = Vec::new();
@@ -97,17 +100,17 @@ pub(super) async fn cancel(
     if all.is_empty() {
         return Ok(End::Nothing((answers, None)));
     }
-    order::insert(tx, &id, &fences, &HashMap::new()).await?;
+    order::insert(tx, &id, &fences, &HashMap::new());
     let mut returned = Returned::new();
     if !undone.is_empty() {
         returned = give_back(tx, &id, &before).await?;
         let rows: Vec<_> = undone.iter().map(|order| (order.clone(), order::Live::No)).collect();
-        order::rewrite(tx, &rows).await?;
+        order::rewrite(tx, &rows);
         let events: Vec<_> = undone.iter().flat_map(|order| ending(order, now)).collect();
-        event::tell(tx, &events).await?;
-        tell_back(tx, &id, to.v, &returned).await?;
+        event::tell(tx, &events)?;
+        tell_back(tx, &id, to.v, &returned)?;
     }
-    sale.bump(tx, to).await?;
+    sale.bump(tx, to);
     let update = ended(tx, &sale, to, &all, returned).await?;
     Ok(End::Commit((answers, Some(update))))
 }

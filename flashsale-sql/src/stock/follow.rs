@@ -5,7 +5,7 @@ use flashsale_core::sale::Lines;
 use flashsale_core::stock::{Adopted, Answers, Epoch, Followed, HoldNo, Load, Nonce, OrderState, Settled, Version};
 use flashsale_core::{OrderId, SaleId};
 
-use super::{SaleRow, bought, items, level, live_units, no_such_sale};
+use super::{SaleRow, bought, items, level, live_orders, live_units, no_such_sale};
 use crate::order;
 use crate::tx::{End, Fault, Row, Tx};
 
@@ -75,13 +75,14 @@ pub(super) async fn follow(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<E
     let seals = asked.lapsed > sale.sealed;
     if seals {
         let row = vec![asked.lapsed.0.into(), id.as_str().into()];
-        tx.run_exactly(1, "UPDATE sale SET sealed = ? WHERE id = ?", row).await?;
+        tx.write_one("UPDATE sale SET sealed = ? WHERE id = ?", row);
         sale.sealed = asked.lapsed;
     }
     let items = items(tx, &id).await?;
     let rows = tx.rows(LATER, vec![id.as_str().into(), asked.version.v.into()]).await?;
     let found = decode(&rows)?;
-    let live = live_units(tx, &id, lines(&found).map(|(_, buyer)| buyer).collect()).await?;
+    let (text, values) = live_orders(&id, lines(&found).map(|(_, buyer)| buyer));
+    let live = live_units(&tx.rows(text, values).await?)?;
     let bought = bought(lines(&found), &live, sale.version.v)?;
     let orders = found.into_iter().map(|(order, _)| order).collect();
     let update = sale.update(asked.version, sale.version, items.into_iter(), orders, bought);
@@ -100,7 +101,7 @@ pub(super) async fn adopt(mut tx: Tx<'_>, id: SaleId, nonce: Nonce, epoch: Epoch
         }
         sale.epoch = Epoch(epoch.0 + 1);
         let row = vec![sale.epoch.0.into(), nonce.0.into(), id.as_str().into()];
-        tx.run_exactly(1, "UPDATE sale SET epoch = ?, nonce = ?, sealed = 0 WHERE id = ?", row).await?;
+        tx.write_one("UPDATE sale SET epoch = ?, nonce = ?, sealed = 0 WHERE id = ?", row);
     }
     let items = items(tx, &id).await?.iter().map(level).collect();
     let answer = Adopted::Yes(Load { nonce, epoch: sale.epoch, version: sale.version, door: sale.door, items });
@@ -123,7 +124,8 @@ pub(super) async fn answers(
     let mut found = decode(&rows)?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let live = live_units(tx, &id, lines(&found).map(|(_, buyer)| buyer).collect()).await?;
+    let (text, values) = live_orders(&id, lines(&found).map(|(_, buyer)| buyer));
+    let live = live_units(&tx.rows(text, values).await?)?;
     let bought = bought(lines(&found), &live, sale.version.v)?;
     let next = found.last().filter(|_| more).map(|(order, _)| order.id.clone());
     Ok(End::Nothing(Answers { orders: found.into_iter().map(|(order, _)| order).collect(), bought, next }))

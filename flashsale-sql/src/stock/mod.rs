@@ -25,7 +25,7 @@ use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId};
 use crate::dialect::Value;
 use crate::order;
 use crate::sqlite::SqliteLedger;
-use crate::tx::{Fault, Fields, Lock, Tx};
+use crate::tx::{Fault, Fields, Lock, Row, Tx};
 
 pub(crate) use accept::accept;
 pub(crate) use cancel::{Returned, give_back, tell_back};
@@ -44,7 +44,7 @@ pub(crate) struct SaleRow {
 
 const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v, tag, epoch, nonce, sealed \
                     FROM sale WHERE id = ?{lock}";
-const ITEM_COLUMNS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
+const ALL_ITEMS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
 const ITEMS: &str =
     "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ? AND id {in} ORDER BY id";
 // The orders of a buyer stand between `buyer~` and what follows it (the character is DEL): no index of their own.
@@ -66,15 +66,26 @@ fn ms(duration: Duration) -> Value {
 }
 
 impl SaleRow {
-    /// Reads the row, under the lock where the transaction has or takes it. Alone in its statement: what is read after it
-    /// is of a moment at which nobody else moves this sale's stock.
+    /// Reads the row, under the lock where the transaction has or takes it.
     pub(crate) async fn locked(tx: &mut Tx<'_>, id: &SaleId) -> Result<Option<Self>, Fault> {
+        let lock = Self::lock(tx, id);
+        let [rows] = tx.read([lock]).await?;
+        Self::found(id, &rows)
+    }
+
+    /// The read of the row. It comes first, alone in its statement: what is read after it is of a moment at which nobody else
+    /// moves this sale's stock.
+    pub(crate) fn lock(tx: &mut Tx<'_>, id: &SaleId) -> (&'static str, Vec<Value>) {
         if tx.lock == Lock::Take {
             // A write that changes nothing takes the lock; a read would only open a view that may be old by then.
-            tx.run("UPDATE sale SET v = v WHERE id = ?", vec![id.as_str().into()]).await?;
+            tx.write("UPDATE sale SET v = v WHERE id = ?", vec![id.as_str().into()]);
         }
-        let row = tx.row(SALE, vec![id.as_str().into()]).await?;
-        row.map(|row| Self::decode(id, &mut row.fields())).transpose()
+        (SALE, vec![id.as_str().into()])
+    }
+
+    /// The row that [`SaleRow::lock`] reads.
+    pub(crate) fn found(id: &SaleId, rows: &[Row]) -> Result<Option<Self>, Fault> {
+        rows.first().map(|row| Self::decode(id, &mut row.fields())).transpose()
     }
 
     fn decode(id: &SaleId, row: &mut Fields<'_>) -> Result<Self, Fault> {
@@ -101,12 +112,12 @@ impl SaleRow {
     }
 
     /// Writes the next version, if the row still has this one.
-    pub(crate) async fn bump(&self, tx: &mut Tx<'_>, to: Version) -> Result<(), Fault> {
+    pub(crate) fn bump(&self, tx: &mut Tx<'_>, to: Version) {
         let (id, v, tag) = (Value::from(self.id.as_str()), Value::from(to.v), Value::bits(to.tag));
         let entry = vec![id.clone(), v.clone(), tag.clone(), tx.now().into()];
-        tx.run_exactly(1, "INSERT INTO sale_version (sale, v, tag, at) VALUES (?, ?, ?, ?)", entry).await?;
+        tx.write_one("INSERT INTO sale_version (sale, v, tag, at) VALUES (?, ?, ?, ?)", entry);
         let row = vec![v, tag, id, self.version.v.into()];
-        tx.run_exactly(1, "UPDATE sale SET v = ?, tag = ? WHERE id = ? AND v = ?", row).await
+        tx.write_one("UPDATE sale SET v = ?, tag = ? WHERE id = ? AND v = ?", row);
     }
 
     /// What a gate at `from` lacks of the items and orders given.
@@ -144,20 +155,20 @@ fn decode_item(row: &mut Fields<'_>) -> Result<ItemTotals, Fault> {
 
 /// All items of a sale, in order of name.
 async fn items(tx: &mut Tx<'_>, sale: &SaleId) -> Result<Vec<ItemTotals>, Fault> {
-    let rows = tx.rows(ITEM_COLUMNS, vec![sale.as_str().into()]).await?;
+    let rows = tx.rows(ALL_ITEMS, vec![sale.as_str().into()]).await?;
     let mut items = rows.iter().map(|row| decode_item(&mut row.fields())).collect::<Result<Vec<_>, _>>()?;
     items.sort_unstable_by(|a, b| a.item.cmp(&b.item));
     Ok(items)
 }
 
-/// These items of a sale, as far as it has them.
-async fn items_of<'a>(
-    tx: &mut Tx<'_>,
-    sale: &SaleId,
-    ids: Vec<&'a ItemId>,
-) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
+/// The read of these items of a sale.
+fn these_items<'a>(sale: &SaleId, ids: impl IntoIterator<Item = &'a ItemId>) -> (&'static str, Vec<Value>) {
     let ids: BTreeSet<&str> = ids.into_iter().map(ItemId::as_str).collect();
-    let rows = tx.rows(ITEMS, vec![sale.as_str().into(), Value::list(ids)]).await?;
+    (ITEMS, vec![sale.as_str().into(), Value::list(ids)])
+}
+
+/// The items that were read, by name.
+fn by_name(rows: &[Row]) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
     rows.iter().map(|row| decode_item(&mut row.fields()).map(|item| (item.item.clone(), item))).collect()
 }
 
@@ -177,14 +188,16 @@ pub(crate) fn settled(order: &Order) -> Settled {
 /// An item and a buyer.
 type Pair = (ItemId, String);
 
-/// Live units by item and buyer, of these buyers.
-async fn live_units(tx: &mut Tx<'_>, sale: &SaleId, buyers: BTreeSet<&str>) -> Result<HashMap<Pair, u32>, Fault> {
-    if buyers.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = tx.rows(LIVE, vec![Value::list(buyers), sale.as_str().into()]).await?;
+/// The read of the live orders of these buyers.
+fn live_orders<'a>(sale: &SaleId, buyers: impl IntoIterator<Item = &'a str>) -> (&'static str, Vec<Value>) {
+    let buyers: BTreeSet<&str> = buyers.into_iter().collect();
+    (LIVE, vec![Value::list(buyers), sale.as_str().into()])
+}
+
+/// Live units by item and buyer, of the orders that were read.
+fn live_units(rows: &[Row]) -> Result<HashMap<Pair, u32>, Fault> {
     let mut live = HashMap::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         let mut row = row.fields();
         let (buyer, lines) = (row.text()?, order::decode_lines(row.text()?)?);
         for line in lines.iter() {
@@ -223,7 +236,8 @@ pub(crate) async fn ended(
     orders: &[Arc<Order>],
     returned: Returned,
 ) -> Result<Update, Fault> {
-    let live = live_units(tx, &sale.id, orders.iter().map(|order| order.id.buyer_str()).collect()).await?;
+    let (text, values) = live_orders(&sale.id, orders.iter().map(|order| order.id.buyer_str()));
+    let live = live_units(&tx.rows(text, values).await?)?;
     let bought = bought(pairs(orders.iter().map(|order| &**order)), &live, to.v)?;
     let items = returned
         .into_values()

@@ -8,7 +8,7 @@ use flashsale_core::stock::{Change, ChangeRefusal, ItemTotals, Totals, Update};
 use flashsale_core::unit::Quantity;
 use flashsale_core::{ItemId, Key, Sale, SaleId};
 
-use super::{SaleRow, decode_item, items_of, ms};
+use super::{SaleRow, by_name, decode_item, ms, these_items};
 use crate::dialect::{Rows, Value};
 use crate::event;
 use crate::tx::{End, Fault, Tx, json};
@@ -39,16 +39,16 @@ pub(super) async fn open(mut tx: Tx<'_>, sale: Arc<Sale>) -> Result<End<Result<(
         ms(sale.pay_within),
         json(&*sale)?,
     ];
-    tx.run_exactly(1, OPEN, row).await?;
+    tx.write_one(OPEN, row);
     let items = Rows::of(&sale.items, |item| {
         let [total, limit] = [item.total, item.per_buyer].map(|units| Value::from(units.units()));
         [item.id.as_str().into(), total, item.price.minor().into(), limit]
     });
-    tx.bulk_exactly(ITEMS, &[sale.id.as_str().into()], items, &[]).await?;
+    tx.bulk_exactly(ITEMS, &[sale.id.as_str().into()], items, &[]);
     let written = SaleRow::locked(tx, &sale.id).await?.ok_or_else(|| Fault::corrupt("the new sale is not there"))?;
-    written.bump(tx, written.next()).await?;
+    written.bump(tx, written.next());
     let events = open_facts(&sale, tx.now());
-    event::tell(tx, &events).await?;
+    event::tell(tx, &events)?;
     Ok(End::Commit(Ok(())))
 }
 
@@ -98,10 +98,10 @@ pub(super) async fn change(mut tx: Tx<'_>, id: SaleId, name: Key, change: Change
     };
     let to = sale.next();
     let row = vec![id.as_str().into(), name.as_str().into(), json(&change)?, tx.now().into()];
-    tx.run_exactly(1, "INSERT INTO change (sale, id, content, at) VALUES (?, ?, ?, ?)", row).await?;
+    tx.write_one("INSERT INTO change (sale, id, content, at) VALUES (?, ?, ?, ?)", row);
     let events = change_facts(&id, &change, to.v, tx.now());
-    event::tell(tx, &events).await?;
-    sale.bump(tx, to).await?;
+    event::tell(tx, &events)?;
+    sale.bump(tx, to);
     let update = sale.update(sale.version, to, item.into_iter(), vec![], vec![]);
     Ok(End::Commit(Ok(Some(update))))
 }
@@ -114,7 +114,8 @@ async fn apply(
 ) -> Result<Result<Option<ItemTotals>, ChangeRefusal>, Fault> {
     match change {
         Change::Adjust { item, .. } | Change::Price { item, .. } | Change::Limit { item, .. } => {
-            let Some(mut row) = items_of(tx, &sale.id, vec![item]).await?.remove(item) else {
+            let (text, values) = these_items(&sale.id, [item]);
+            let Some(mut row) = by_name(&tx.rows(text, values).await?)?.remove(item) else {
                 return Ok(Err(ChangeRefusal::UnknownItem(item.clone())));
             };
             if let Err(why) = apply_item(&mut row, item, change) {
@@ -128,20 +129,20 @@ async fn apply(
                 item.as_str().into(),
             ];
             let text = "UPDATE item SET total = ?, price = ?, buyer_limit = ? WHERE sale = ? AND id = ?";
-            tx.run_exactly(1, text, values).await?;
+            tx.write_one(text, values);
             Ok(Ok(Some(row)))
         }
         Change::Window(Window { opens_at, closes_at }) if closes_at <= opens_at => Ok(Err(ChangeRefusal::Window)),
         Change::Window(window) => {
             sale.door.window = *window;
             let values = vec![window.opens_at.into(), window.closes_at.into(), sale.id.as_str().into()];
-            tx.run_exactly(1, "UPDATE sale SET opens_at = ?, closes_at = ? WHERE id = ?", values).await?;
+            tx.write_one("UPDATE sale SET opens_at = ?, closes_at = ? WHERE id = ?", values);
             Ok(Ok(None))
         }
         Change::State(state) => {
             sale.door.state = *state;
             let values = vec![state.code().into(), sale.id.as_str().into()];
-            tx.run_exactly(1, "UPDATE sale SET state = ? WHERE id = ?", values).await?;
+            tx.write_one("UPDATE sale SET state = ? WHERE id = ?", values);
             Ok(Ok(None))
         }
     }
