@@ -66,7 +66,7 @@ pub(crate) fn sold_out(runs: usize) -> Result<Figures, Failure> {
     let sale = r#"{"id":"gone","items":[{"id":"unit","total":1,"price":10000,"per_buyer":1}]}"#;
     let order = r#"{"sale":"gone","lines":[{"item":"unit","quantity":1}]}"#;
     let once = |path: &str, member: &str, body: &str, status: u16| {
-        send(&runtime, to, Arc::from(vec![post(path, member, "first", body)]), status)
+        send(&runtime, to, Arc::from(vec![post(path, member, "order-first", body)]), status)
     };
     once("/v1/sales", "operator", sale, 201)?;
     once("/v1/orders", "winner", order, 202)?;
@@ -179,6 +179,8 @@ impl Server {
         let url = format!("sqlite://{}", folder.path().join("flashsale.db").display());
         let mut child = Command::new(beside("flashsale-server")?)
             .args(["serve", "--http.bind", "127.0.0.1:0", "--sql.url", &url, "--dev.members", "true"])
+            // The one winner pays: a declined payment would bring the unit back.
+            .args(["--payment.decline-rate", "0", "--payment.leave-rate", "0", "--payment.unknown-rate", "0"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
