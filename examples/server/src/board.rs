@@ -158,6 +158,11 @@ impl Board {
         self.read().get(sale).map(|post| post.face.clone())
     }
 
+    /// Whether there is such a sale of the shop's own.
+    pub(crate) fn shows(&self, sale: &SaleId) -> bool {
+        self.read().contains_key(sale)
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Face>> {
         self.read().values().map(|post| post.face.clone()).collect()
     }

@@ -20,7 +20,6 @@ use utoipa_axum::routes;
 
 use super::{Answer, Given, json, page_size, with, written};
 use crate::app::App;
-use crate::board::WINDOW_MARK;
 use crate::extract::{self, Name, Object};
 use crate::meters::Answered;
 use crate::problem::{At, Problem};
@@ -210,8 +209,9 @@ pub(crate) fn purchase(
 ) -> Result<Purchase, Problem> {
     let PlaceBody { sale, lines, coupon, address, method, expected_total } = body;
     let sale = sale.unwrap_or_else(|| app.config().sale_ordinary.clone());
-    // The sales that windows of campaigns are sell to claims only.
-    if sale.as_str().contains(WINDOW_MARK) {
+    // The sales that windows of campaigns are sell to claims only, and are not on the board. Who asks for a sale that is not
+    // there costs the ledger nothing.
+    if !app.board().shows(&sale) {
         return Err(Problem::new("unknown_sale", "there is no such sale"));
     }
     let method = match method {
@@ -240,9 +240,17 @@ pub(crate) fn purchase(
         (status = 410, description = "closed, coupon_expired"), (status = 422, description = "key_reused, lines, coupon_minimum, coupon_method, amount_too_large, method, invalid"),
         (status = 503, description = "Nothing was promised: repeat with the same key")))]
 async fn place(State(app): State<App>, request: Request<axum::body::Body>) -> Answer {
+    placed(&app, request).await
+}
+
+/// Where orders are placed.
+pub(crate) const PATH: &str = "/v1/orders";
+
+/// Answers a request that places an order.
+pub(crate) async fn placed(app: &App, request: Request<axum::body::Body>) -> Answer {
     let (parts, body) = request.into_parts();
     let began = Instant::now();
-    let placed = try_place(&app, &parts.headers, body).await;
+    let placed = try_place(app, &parts.headers, body).await;
     match &placed {
         Ok((_, Given::First)) => app.meters().placed(Answered::First, began.elapsed()),
         Ok((_, Given::Before)) => app.meters().placed(Answered::Replayed, began.elapsed()),
