@@ -103,6 +103,8 @@ impl SqliteLedger {
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            // What a statement would undo if it failed halfway is kept in memory, not in a temporary file.
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
         let pool = |connections| {
             // A connection that was idle has its pages and statements still: none is closed, none is pinged first.
