@@ -8,13 +8,13 @@ use async_trait::async_trait;
 
 use super::{MemoryLedger, OrderRow, Tables};
 use crate::error::{BackendError, ErrorKind};
-use crate::id::{ContentHash, ItemId, Key, OrderId, SaleId};
+use crate::id::{ItemId, Key, OrderId, SaleId};
 use crate::order::{accepting, back, change_facts, ending, open_facts};
-use crate::sale::{Lines, Sale, SaleState};
+use crate::sale::{Sale, SaleState};
 use crate::stock::{
-    Accept, Acceptance, Accepted, Adopted, Amounts, Answers, Books, Bought, Cancel, Cancelled, Change, ChangeRefusal,
-    Door, Durability, Epoch, Followed, HoldNo, ItemLevel, ItemTotals, Load, Nonce, Order, OrderState, Settled,
-    StockLedger, Totals, Update, Version, decide,
+    Accept, Acceptance, Accepted, Adopted, Answers, Books, Bought, Cancel, Cancelled, Change, ChangeRefusal, Door,
+    Durability, Epoch, Followed, HoldNo, ItemLevel, ItemTotals, Load, Nonce, Order, OrderState, Settled, StockLedger,
+    Totals, Update, Version, decide,
 };
 use crate::time::Timestamp;
 use crate::unit::Quantity;
@@ -258,14 +258,14 @@ impl Tables {
         for cancel in batch {
             let answer = match self.orders.get(&cancel.id).cloned() {
                 None => {
-                    let fence = Arc::new(fence(id, cancel, v, now));
+                    let fence = Arc::new(Order::fence(id, cancel, v, now));
                     self.put_order(fence.clone(), false);
                     ended.push(fence.clone());
                     Cancelled::Done(fence)
                 }
                 Some(OrderRow { order, live }) => match order.state {
                     OrderState::Offered | OrderState::Accepted if order.sale == *id => {
-                        let order = Arc::new(cancelled(&order, cancel, v, now));
+                        let order = Arc::new(order.cancelled(cancel.reason, v, now));
                         self.outbox.tell(ending(&order, now));
                         self.undo(&order, live, &mut returned);
                         self.put_order(order.clone(), false);
@@ -383,47 +383,6 @@ fn apply(sale: &mut SaleRow, change: &Change) -> Result<Option<ItemId>, ChangeRe
             sale.door.state = *state;
             Ok(None)
         }
-    }
-}
-
-/// The row of an id that nobody has asked for yet and that must never be accepted.
-fn fence(sale: &SaleId, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
-    Order {
-        id: cancel.id.clone(),
-        sale: sale.clone(),
-        hash: ContentHash::FENCE,
-        state: OrderState::Cancelled,
-        reason: Some(cancel.reason),
-        stuck: None,
-        ver: 1,
-        v,
-        hold: None,
-        lines: Lines::none(),
-        amounts: Amounts::default(),
-        coupon: None,
-        method: None,
-        note: None,
-        decided_at: now,
-        since: now,
-        pay_by: None,
-        due_at: None,
-        tries: 0,
-        action: None,
-    }
-}
-
-fn cancelled(order: &Order, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
-    Order {
-        state: OrderState::Cancelled,
-        reason: Some(cancel.reason),
-        stuck: None,
-        ver: order.ver + 1,
-        v,
-        since: now,
-        due_at: None,
-        tries: 0,
-        action: None,
-        ..order.clone()
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::discount::CouponRefusal;
 use crate::id::{ContentHash, CouponId, Method, OrderId, SaleId};
 use crate::sale::Lines;
-use crate::stock::{Epoch, HoldNo};
+use crate::stock::{Cancel, Epoch, HoldNo};
 use crate::time::Timestamp;
 use crate::unit::Money;
 
@@ -271,4 +271,50 @@ pub struct Order {
     pub tries: u32,
     /// What the buyer must do to pay, such as a page to visit.
     pub action: Option<String>,
+}
+
+impl Order {
+    /// The row of an id that nobody has asked for yet and that must never be accepted.
+    #[must_use]
+    pub fn fence(sale: &SaleId, cancel: &Cancel, v: u64, now: Timestamp) -> Self {
+        Self {
+            id: cancel.id.clone(),
+            sale: sale.clone(),
+            hash: ContentHash::FENCE,
+            state: OrderState::Cancelled,
+            reason: Some(cancel.reason),
+            stuck: None,
+            ver: 1,
+            v,
+            hold: None,
+            lines: Lines::none(),
+            amounts: Amounts::default(),
+            coupon: None,
+            method: None,
+            note: None,
+            decided_at: now,
+            since: now,
+            pay_by: None,
+            due_at: None,
+            tries: 0,
+            action: None,
+        }
+    }
+
+    /// The row that follows this one when it is cancelled outside of the saga, at version `v` of the stock.
+    #[must_use]
+    pub fn cancelled(&self, reason: Reason, v: u64, now: Timestamp) -> Self {
+        Self {
+            state: OrderState::Cancelled,
+            reason: Some(reason),
+            stuck: None,
+            ver: self.ver + 1,
+            v,
+            since: now,
+            due_at: None,
+            tries: 0,
+            action: None,
+            ..self.clone()
+        }
+    }
 }

@@ -4,10 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use flashsale_core::id::ContentHash;
 use flashsale_core::order::{OrderState, back, ending};
-use flashsale_core::sale::Lines;
-use flashsale_core::stock::{Amounts, Cancel, Cancelled, ItemTotals, Order, Update};
+use flashsale_core::stock::{Cancel, Cancelled, ItemTotals, Order, Update};
 use flashsale_core::{ItemId, OrderId, SaleId, Timestamp};
 
 use super::{SaleRow, by_name, ended, no_such_sale, these_items};
@@ -70,14 +68,14 @@ pub(super) async fn cancel(
     for cancel in &*batch {
         let ends = match known.get(&cancel.id) {
             None => {
-                let fence = Arc::new(fence(&id, cancel, to.v, now));
+                let fence = Arc::new(Order::fence(&id, cancel, to.v, now));
                 fences.push(fence.clone());
                 Ok(fence)
             }
             Some(order) => match order.state {
                 OrderState::Offered | OrderState::Accepted if order.sale == id => {
                     before.push(order.clone());
-                    let order = Arc::new(cancelled(order, cancel, to.v, now));
+                    let order = Arc::new(order.cancelled(cancel.reason, to.v, now));
                     undone.push(order.clone());
                     Ok(order)
                 }
@@ -113,45 +111,4 @@ pub(super) async fn cancel(
     sale.bump(tx, to);
     let update = ended(tx, &sale, to, &all, returned).await?;
     Ok(End::Commit((answers, Some(update))))
-}
-
-/// The row of an id that nobody has asked for yet and that must never be accepted.
-fn fence(sale: &SaleId, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
-    Order {
-        id: cancel.id.clone(),
-        sale: sale.clone(),
-        hash: ContentHash::FENCE,
-        state: OrderState::Cancelled,
-        reason: Some(cancel.reason),
-        stuck: None,
-        ver: 1,
-        v,
-        hold: None,
-        lines: Lines::none(),
-        amounts: Amounts::default(),
-        coupon: None,
-        method: None,
-        note: None,
-        decided_at: now,
-        since: now,
-        pay_by: None,
-        due_at: None,
-        tries: 0,
-        action: None,
-    }
-}
-
-fn cancelled(order: &Order, cancel: &Cancel, v: u64, now: Timestamp) -> Order {
-    Order {
-        state: OrderState::Cancelled,
-        reason: Some(cancel.reason),
-        stuck: None,
-        ver: order.ver + 1,
-        v,
-        since: now,
-        due_at: None,
-        tries: 0,
-        action: None,
-        ..order.clone()
-    }
 }
