@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flashsale_core::order::{OrderState, back, ending};
 use flashsale_core::stock::{Cancel, Cancelled, ItemTotals, Order, Update};
-use flashsale_core::{ItemId, OrderId, SaleId, Timestamp};
+use flashsale_core::{ItemId, OrderId, SaleId};
 
 use super::{SaleRow, by_name, ended, no_such_sale, these_items};
 use crate::coupon;
