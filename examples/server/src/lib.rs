@@ -1,6 +1,6 @@
 //! A complete first-come-first-served shop on `flashsale`: memory gate, SQLite ledger, one process.
 //!
-//! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: [`serve`](crate) lets it in,
+//! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: `serve` lets it in,
 //! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
 //! pages show, so that watching a sale never reads the ledger; `pages/` draws them.
 

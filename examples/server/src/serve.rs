@@ -114,7 +114,7 @@ async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     if tokio::time::timeout(patience, connections.wait()).await.is_err() {
         tracing::warn!(left = connections.len(), "some connections did not end in time");
     }
-    let drained = app.flash().stock.drain(patience).await;
+    let drained = app.flash().drain(patience).await;
     tracing::info!(?drained, "no request is on its way");
     stop_workers.cancel();
     for task in [workers, watch] {
