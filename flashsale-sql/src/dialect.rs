@@ -1,6 +1,6 @@
 //! The seam between our SQL and the databases: values to bind, and the places where texts differ.
 //!
-//! The noun files write each statement once, as a template. Five things in it differ between databases and stand in
+//! The noun files write each statement once, as a template. Four things in it differ between databases and stand in
 //! braces; everything else is SQL that SQLite, PostgreSQL and MariaDB read alike, or a [`Dialect`] has to say so here.
 //!
 //! | in a template | meaning | SQLite | others |
@@ -8,7 +8,6 @@
 //! | `{lock}` | lock the rows that are read | nothing: `BEGIN IMMEDIATE` has the lock | `FOR UPDATE` |
 //! | `{in}` | is one of a list, bound as one JSON array | `IN (SELECT value FROM json_each(?))` | `= ANY(..)`, `JSON_TABLE` |
 //! | `{each}` | the values of a list, bound as one JSON array | `json_each(?)` | `unnest`, `JSON_TABLE` |
-//! | `{last}` | the number of the row that was inserted last, where rows are numbered | `last_insert_rowid()` | the same, or `lastval()` |
 //! | `{rows a:text b:int}` | the rows of a bulk write, as a table with these columns | `VALUES`, padded | `unnest`, `UNION ALL` |
 //!
 //! Owns texts only. Connections and transactions are in [`sqlite`](crate::sqlite) and [`tx`](crate::tx).
@@ -162,12 +161,6 @@ impl Dialect {
         }
     }
 
-    fn last(self) -> &'static str {
-        match self {
-            Self::Sqlite => "last_insert_rowid()",
-        }
-    }
-
     fn each(self) -> &'static str {
         match self {
             Self::Sqlite => "json_each(?)",
@@ -201,7 +194,6 @@ impl Dialect {
             match what.split_once(' ') {
                 None if what == "lock" => text.push_str(self.lock()),
                 None if what == "in" => text.push_str(self.among()),
-                None if what == "last" => text.push_str(self.last()),
                 None if what == "each" => text.push_str(self.each()),
                 Some(("rows", columns)) => self.rows(columns, rows, &mut text),
                 _ => unreachable!("a template of ours has an unknown place {what}"),

@@ -34,7 +34,7 @@ macro_rules! select_orders {
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
                       lines, list, discount, pays, coupon, method, note, pay_by, due_at, told) \
                       SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.lines, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, {last} + r.told \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, (SELECT MAX(no) FROM outbox) + r.told \
                       FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int lines:text \
                       list:int discount:int pays:int coupon:text method:text note:text pay_by:int told:int} r";
 const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \

@@ -50,7 +50,8 @@ CREATE TABLE item (
 
 -- One row per decided id, accepted or refused, for ever. The id is `buyer~key` or `buyer~scope~key`, so the orders of a buyer
 -- stand together: between `buyer~` and `buyer` followed by the character after `~`. That is how his units are counted, too.
--- This is the one tree into which a sale writes in no order; all others grow at their end.
+-- The key of the ids is the one tree into which a sale writes in no order, so it is kept thin: the rows themselves stand in order
+-- of decision (no WITHOUT ROWID), and what is decided together is also changed together. All other trees grow at their end.
 CREATE TABLE orders (
     id         TEXT    NOT NULL PRIMARY KEY,
     sale       TEXT    NOT NULL,
@@ -78,7 +79,7 @@ CREATE TABLE orders (
     tries      INTEGER NOT NULL DEFAULT 0,
     action     TEXT,
     told       INTEGER -- the row of the outbox that tells its acceptance
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX orders_version ON orders (sale, v);
 CREATE INDEX orders_due ON orders (due_at) WHERE due_at IS NOT NULL;
