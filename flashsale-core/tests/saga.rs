@@ -150,6 +150,14 @@ fn a_return_is_taken_within_its_time() {
     assert!(states(OrderState::Confirmed, &[(7 * day, Input::Return)])[0].starts_with("ReturnPassed"));
 }
 
+/// G4: the place of an issued coupon is not freed while its member keeps the coupon.
+#[test]
+fn a_claim_cannot_be_returned() {
+    let claim = Order { pay_by: None, ..row(OrderState::Confirmed) };
+    let verdict = step(Some(&claim), &Input::Return, Timestamp::from_ms(1), &Policy::default());
+    assert_eq!(verdict, Verdict::NotBought);
+}
+
 #[test]
 fn what_is_due_is_asked_of_the_gateway_by_state() {
     let at = Timestamp::from_ms(10);

@@ -28,6 +28,8 @@ pub struct Coupons {
     outbox: Option<Arc<dyn Outbox>>,
     /// Terms as they were read a moment ago: a rush of claims reads them once.
     terms: Arc<Mutex<Terms>>,
+    /// Held while a window is written down: the first claims of a rush do it once.
+    opening: Arc<Mutex<()>>,
 }
 
 /// Terms, and when they were read.
@@ -64,7 +66,7 @@ impl Coupons {
     /// Coupons over a stock whose ledger also keeps coupons. The gate of that stock is optional: SQL alone is correct.
     #[must_use]
     pub fn new(stock: Stock, ledger: Arc<dyn CouponLedger>) -> Self {
-        Self { stock, ledger, outbox: None, terms: Arc::default() }
+        Self { stock, ledger, outbox: None, terms: Arc::default(), opening: Arc::default() }
     }
 
     /// Tells `campaign.window_opened` through this outbox.
@@ -161,6 +163,10 @@ impl Coupons {
         if self.stock.lanes().known(&sale.id).is_some() {
             return Ok(sale.id);
         }
+        let _alone = self.opening.lock().await;
+        if self.stock.lanes().known(&sale.id).is_some() {
+            return Ok(sale.id);
+        }
         match self.stock.open(&sale).await {
             // Another terms' window: it keeps them.
             Ok(()) | Err(Error::Refused(ChangeRefusal::Conflict | ChangeRefusal::Closed)) => {}
@@ -182,6 +188,7 @@ impl Coupons {
             };
             outbox.put(&[event]).await?;
         }
+        self.stock.lanes().lane(&sale.id).await?;
         Ok(sale.id)
     }
 

@@ -275,6 +275,8 @@ pub fn step(order: Option<&Order>, input: &Input, now: Timestamp, policy: &Polic
         Cell::RefundLate => plain(to(OrderState::Refunding, Some(Reason::LateApproval)).due(now)),
         Cell::StuckAmount => stuck(order, StuckOver::WrongAmount, now),
         Cell::StuckContradiction => stuck(order, StuckOver::Contradiction, now),
+        // An issued coupon was never paid for: its place under the cap is not for sale again (**G4**).
+        Cell::Return if order.pay_by.is_none() => Verdict::NotBought,
         Cell::Return => {
             let last = order.since.after(policy.return_within);
             if now >= last {
