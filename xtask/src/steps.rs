@@ -74,7 +74,8 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<(), String> {
         }
     }
     println!("{} passed, {failed} failed", times.len() - failed);
-    failure.map_or(Ok(()), |_| Err("not everything passes".to_owned()))
+    // Everything is said: the count stays the last line.
+    failure.map_or(Ok(()), |_| Err(String::new()))
 }
 
 fn format(root: &Path) -> Result<(), String> {
