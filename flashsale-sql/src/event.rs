@@ -16,9 +16,11 @@ use crate::tx::{End, Fault, Fields, Tx, json};
 
 // Most transactions tell facts of one sale and one time: bound once.
 const TELL: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
-                    SELECT ?, ?, ?, r.subject, r.version, r.kind, r.topic, r.fact \
+                    SELECT 1, ?, ?, r.subject, r.version, r.kind, r.topic, r.fact \
                     FROM {rows subject:text version:int kind:text topic:text fact:text} r";
-// The acceptance of an order is told by its own row, whose key it has: it stands in no other.
+// The acceptance of an order is told by its own row, whose key it has: it stands in no other. All of a batch are of one kind.
+const TELL_ACCEPTED: &str = "INSERT INTO outbox (keyed, version, sale, at, kind, topic, subject, fact) \
+                             SELECT 0, 1, ?, ?, ?, ?, r.subject, r.fact FROM {rows subject:text fact:text} r";
 const TELL_ONCE: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
                          SELECT 1, r.sale, r.at, r.subject, r.version, r.kind, r.topic, r.fact \
                          FROM {rows subject:text version:int kind:text topic:text fact:text sale:text at:int} r \
@@ -50,24 +52,33 @@ fn row(event: &Event) -> Result<[Value; 5], Fault> {
     ])
 }
 
-/// Writes the facts of this transaction, all of one sale or none; each is made true only once.
-pub(crate) fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
-    write(tx, events, true)
-}
-
-/// Writes the facts of orders that this transaction accepts. The rows of the orders come next and say where theirs are.
-pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
-    write(tx, events, false)
-}
-
-fn write(tx: &mut Tx<'_>, events: &[Event], keyed: bool) -> Result<(), Fault> {
-    let Some(first) = events.first() else { return Ok(()) };
+/// The sale and the time of the facts of one transaction; `None` without facts.
+fn sale_and_time(events: &[Event]) -> Result<Option<[Value; 2]>, Fault> {
+    let Some(first) = events.first() else { return Ok(None) };
     if events.iter().any(|event| event.sale != first.sale || event.time != first.time) {
         return Err(Fault::corrupt("facts of one transaction are of one sale and one time"));
     }
+    Ok(Some([first.sale.as_ref().map(SaleId::as_str).into(), first.time.into()]))
+}
+
+/// Writes the facts of this transaction, all of one sale or none; each is made true only once.
+pub(crate) fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+    let Some(head) = sale_and_time(events)? else { return Ok(()) };
     let rows = events.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    let head = [keyed.into(), first.sale.as_ref().map(SaleId::as_str).into(), first.time.into()];
     tx.bulk_exactly(TELL, &head, Rows(rows), &[]);
+    Ok(())
+}
+
+/// Writes the facts of orders that this transaction accepts, all `order.accepted` at version 1. The rows of the orders come next
+/// and say where theirs are.
+pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+    let (Some([sale, at]), Some(first)) = (sale_and_time(events)?, events.first()) else { return Ok(()) };
+    let mut rows = Rows(Vec::with_capacity(events.len()));
+    for event in events {
+        rows.0.push([event.subject.as_str().into(), json(&event.fact)?]);
+    }
+    let head = [sale, at, first.fact.kind().into(), first.fact.topic().into()];
+    tx.bulk_exactly(TELL_ACCEPTED, &head, rows, &[]);
     Ok(())
 }
 
