@@ -220,7 +220,7 @@ impl StockGate for ModelGate {
         model.note(&update.orders, &update.bought);
         model.sealed = model.sealed.max(update.sealed);
         let (sealed, done) = (model.sealed, &model.done);
-        model.holds.retain(|id, held| held.hold.no > sealed && !done.contains_key(id));
+        model.holds.retain(|id, held| held.hold.no > sealed && done.get(id).is_none_or(|(v, ..)| *v > update.to.v));
         model.loaded = Some(Loaded { version: update.to, door: update.door, ..loaded });
         Ok(Synced::Done)
     }

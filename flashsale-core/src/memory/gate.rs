@@ -310,10 +310,13 @@ impl Gate {
     }
 
     /// Ends the holds of orders whose answer is known.
-    fn drop_decided(&mut self) {
+    fn drop_decided(&mut self, upto: u64) {
         for slot in std::mem::take(&mut self.decided) {
-            if self.slab[slot as usize].done.is_some() {
-                self.drop_hold(slot);
+            match self.slab[slot as usize].done {
+                // `free` does not know this order yet: its hold goes with the version that does.
+                Some((v, _)) if v > upto => self.decided.push(slot),
+                Some(_) => self.drop_hold(slot),
+                None => {}
             }
         }
     }
@@ -606,7 +609,7 @@ impl StockGate for MemoryStockGate {
                 gate.drop_hold(slot);
             }
             gate.note_bought(&update.bought);
-            gate.drop_decided();
+            gate.drop_decided(update.to.v);
             gate.seal(update.sealed);
             gate.door = update.door;
             gate.version = Some(update.to);

@@ -55,7 +55,9 @@ pub trait StockGate: Debug + Send + Sync {
 
     /// Copies an update, if the gate is open, has its nonce (where it names one) and stands at its `from`.
     ///
-    /// Drops the holds of the listed orders, of every order in `done`, and every hold up to `sealed`; sets levels, door and version.
+    /// Drops the holds of the listed orders, of every order in `done` that was decided at or before `to`, and every hold up to
+    /// `sealed`; sets levels, door and version. An answer that was written early by a page of a later version keeps its hold: `free`
+    /// does not know it yet.
     async fn sync(&self, sale: &SaleId, update: &Update) -> Result<Synced, BackendError>;
 
     /// Shows levels and the gate's time.

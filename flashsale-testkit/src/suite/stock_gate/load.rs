@@ -151,6 +151,20 @@ pub async fn a_page_leaves_live_holds_until_the_next_sync(fixture: &impl Gates) 
     assert_eq!(drop.level().await.holds, 1);
 }
 
+/// A page of a later version (a slow loader's, another follower's) keeps its holds through a sync that does not know them yet:
+/// dropping them would show units that are taken.
+pub async fn a_page_of_a_later_version_keeps_its_hold_until_that_version(fixture: &impl Gates) {
+    let drop = opened(fixture, &[level("a", 2, 5)]).await;
+    drop.hold("ann~1", &[("a", 1)]).await;
+    drop.hold("bob~1", &[("a", 1)]).await;
+    let later = page("bob~1", OrderState::Accepted, 3, 1);
+    drop.gate.answers(&drop.sale, Nonce(7), &later).await.expect("answers");
+    drop.sync(&update(1, &[level("a", 2, 5)])).await;
+    assert_eq!(drop.shelf("a").await, (2, 2));
+    drop.sync(&update(2, &[level("a", 1, 5)])).await;
+    assert_eq!(drop.shelf("a").await, (1, 1));
+}
+
 /// Holes 2 and 3: what was meant for the gate before has no effect on its successor, even at the same version.
 pub async fn an_update_for_a_gate_that_was_replaced_is_refused(fixture: &impl Gates) {
     let drop = opened(fixture, &[level("a", 5, 5)]).await;

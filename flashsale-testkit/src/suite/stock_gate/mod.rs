@@ -104,6 +104,7 @@ suite! {
             bought_units_of_a_page_count_against_the_limit
             only_newer_answers_overwrite
             a_page_leaves_live_holds_until_the_next_sync
+            a_page_of_a_later_version_keeps_its_hold_until_that_version
             an_update_for_a_gate_that_was_replaced_is_refused
             levels_show_what_is_free_and_held
             an_unknown_sale_shows_a_closed_gate
