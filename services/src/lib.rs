@@ -1,0 +1,28 @@
+//! Real servers for tests, marks and people: each a child process on loopback, on a free port, in a folder of its own.
+//!
+//! Owns starting, killing, restarting and stopping them, what is missing and how it is installed, and a proxy that breaks
+//! connections on purpose. Knows nothing of sales, and takes no driver: what it says to a server, it says in raw bytes.
+//! Everything is synchronous, so that tests with and without a runtime can use it.
+//!
+//! ```no_run
+//! use flashsale_services::{Append, Redis, RedisOptions};
+//!
+//! let redis = Redis::start(RedisOptions { append: Append::Always, ..RedisOptions::default() });
+//! redis.ask(&["SET", "word", "kept"])?;
+//! redis.kill9();
+//! redis.restart();
+//! assert_eq!(redis.ask(&["GET", "word"])?.text(), "kept");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod error;
+pub mod port;
+mod process;
+pub mod program;
+pub mod redis;
+mod resp;
+mod tls;
+
+pub use error::StartError;
+pub use redis::{Append, Redis, RedisOptions, Tls};
+pub use resp::Reply;
