@@ -19,10 +19,12 @@ mod error;
 pub mod port;
 mod process;
 pub mod program;
+pub mod proxy;
 pub mod redis;
 mod resp;
 mod tls;
 
 pub use error::StartError;
+pub use proxy::{Counts, Proxy};
 pub use redis::{Append, Redis, RedisOptions, Tls};
 pub use resp::Reply;
