@@ -15,6 +15,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod cluster;
 mod error;
 pub mod port;
 mod process;
@@ -22,9 +23,12 @@ pub mod program;
 pub mod proxy;
 pub mod redis;
 mod resp;
+pub mod sentinel;
 mod tls;
 
+pub use cluster::RedisCluster;
 pub use error::StartError;
 pub use proxy::{Counts, Proxy};
 pub use redis::{Append, Redis, RedisOptions, Tls};
 pub use resp::Reply;
+pub use sentinel::RedisSentinel;

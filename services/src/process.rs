@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,11 +40,12 @@ pub(crate) struct Launch {
 pub(crate) struct Process {
     launch: Launch,
     child: Mutex<Option<Child>>,
+    paused: AtomicBool,
 }
 
 impl Process {
     pub(crate) fn start(launch: Launch) -> Result<Self, StartError> {
-        let process = Self { launch, child: Mutex::new(None) };
+        let process = Self { launch, child: Mutex::new(None), paused: AtomicBool::new(false) };
         process.again()?;
         Ok(process)
     }
@@ -53,6 +55,7 @@ impl Process {
         let mut place = self.place();
         end(&mut place);
         let child = spawn(self.launch.command()?);
+        self.paused.store(false, Ordering::SeqCst);
         *place = Some(child.map_err(StartError::system(format!("starting {}", self.launch.program.display())))?);
         Ok(())
     }
@@ -92,6 +95,7 @@ impl Process {
     pub(crate) fn pause(&self) {
         let mut place = self.place();
         let Some(child) = place.as_mut() else { return };
+        self.paused.store(true, Ordering::SeqCst);
         send(child, Signal::STOP);
         let Some(id) = pid(child) else { return };
         // Only the stop is asked for, so that an end stays there for whoever reaps the child.
@@ -101,11 +105,16 @@ impl Process {
         }
     }
 
-    /// Sends a signal, if it runs.
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Lets it go on after [`Process::pause`].
+    pub(crate) fn resume(&self) {
         if let Some(child) = self.place().as_mut() {
-            send(child, signal);
+            send(child, Signal::CONT);
         }
+        self.paused.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
     }
 
     /// The end of what it has said since it was started first.
@@ -121,17 +130,15 @@ impl Process {
         mut ready: impl FnMut() -> bool,
     ) -> Result<(), StartError> {
         let program = || self.launch.program.display().to_string();
-        let begun = Instant::now();
-        while !ready() {
-            if self.ended().is_some() {
-                return Err(StartError::Ended { program: program(), said: self.said() });
-            }
-            if begun.elapsed() > most {
-                return Err(StartError::Late { program: program(), awaited: awaited.into(), said: self.said() });
-            }
-            thread::sleep(LOOK);
+        let there = until(most, || ready() || self.ended().is_some());
+        if self.ended().is_some() {
+            return Err(StartError::Ended { program: program(), said: self.said() });
         }
-        Ok(())
+        there.then_some(()).ok_or_else(|| StartError::Late {
+            program: program(),
+            awaited: awaited.into(),
+            said: self.said(),
+        })
     }
 
     fn place(&self) -> MutexGuard<'_, Option<Child>> {
@@ -167,6 +174,20 @@ impl Launch {
         let both = log.try_clone().map_err(StartError::system("a second handle of the log"))?;
         command.args(&self.args).current_dir(&self.folder).stdin(Stdio::null()).stdout(both).stderr(log);
         Ok(command)
+    }
+}
+
+/// Looks again and again whether something is so, for servers that tell nobody; says whether it was so in time.
+pub(crate) fn until(most: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    loop {
+        if so() {
+            return true;
+        }
+        if begun.elapsed() > most {
+            return false;
+        }
+        thread::sleep(LOOK);
     }
 }
 

@@ -81,6 +81,15 @@ impl Default for RedisOptions {
     }
 }
 
+/// What a process of Redis does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It holds data.
+    Data,
+    /// It watches servers and elects a new primary.
+    Sentinel,
+}
+
 /// A running Redis, killed when it is dropped; its folder goes with it.
 #[derive(Debug)]
 pub struct Redis {
@@ -108,6 +117,11 @@ impl Redis {
     /// # Errors
     /// [`StartError::Missing`] if a program is not installed; otherwise what the system or the server said.
     pub fn try_start(options: RedisOptions) -> Result<Self, StartError> {
+        Self::try_start_as(Role::Data, options)
+    }
+
+    /// As [`Redis::try_start`], for a server of data or for one that only watches others.
+    pub(crate) fn try_start_as(role: Role, options: RedisOptions) -> Result<Self, StartError> {
         let program = program::find(&options.program, "redis-server")?;
         let folder = tempfile::Builder::new().prefix("flashsale-redis-").tempdir();
         let folder = folder.map_err(StartError::system("a folder for Redis"))?;
@@ -116,15 +130,17 @@ impl Redis {
             Tls::Off => None,
         };
         let file = folder.path().join("redis.conf");
+        let mut args = vec![file.display().to_string()];
+        args.extend((role == Role::Sentinel).then(|| "--sentinel".to_owned()));
         let mut tries = 0;
         let (port, process) = loop {
             tries += 1;
             let port = port::free();
-            let settings = settings(&options, port, folder.path(), certificates.as_ref());
+            let settings = settings(role, &options, port, folder.path(), certificates.as_ref());
             std::fs::write(&file, settings).map_err(StartError::system("Redis' settings"))?;
             let process = Process::start(Launch {
                 program: program.clone(),
-                args: vec![file.display().to_string()],
+                args: args.clone(),
                 folder: folder.path().to_path_buf(),
                 user: None,
             })?;
@@ -182,6 +198,12 @@ impl Redis {
         self.process.is_running()
     }
 
+    /// Says whether it runs and was not paused.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.process.is_running() && !self.process.is_paused()
+    }
+
     /// Kills it, as a power failure would but for what the kernel has not written yet, and waits until it is gone.
     pub fn kill9(&self) {
         self.process.kill9();
@@ -189,7 +211,7 @@ impl Redis {
 
     /// Lets it end in order (SIGTERM) and waits until it is gone.
     pub fn stop(&self) {
-        self.process.signal(Signal::CONT);
+        self.process.resume();
         self.process.stop(Signal::TERM);
     }
 
@@ -201,7 +223,7 @@ impl Redis {
 
     /// Lets it go on after [`Redis::pause`].
     pub fn resume(&self) {
-        self.process.signal(Signal::CONT);
+        self.process.resume();
     }
 
     /// Starts it again on the same port, in the same folder, and waits until it answers; kills it first if it runs.
@@ -238,6 +260,9 @@ impl Redis {
     /// # Errors
     /// If it does not run, is paused, or does not answer within ten seconds.
     pub fn ask(&self, words: &[&str]) -> io::Result<Reply> {
+        if self.process.is_paused() {
+            return Err(io::Error::other("it is paused"));
+        }
         ask(self.folder.path(), words)
     }
 
@@ -269,19 +294,27 @@ fn wait(process: &Process, folder: &Path) -> Result<(), StartError> {
     process.until(READY, "an answer to PING", pong)
 }
 
-fn settings(options: &RedisOptions, port: u16, folder: &Path, certificates: Option<&Certificates>) -> String {
+fn settings(
+    role: Role,
+    options: &RedisOptions,
+    port: u16,
+    folder: &Path,
+    certificates: Option<&Certificates>,
+) -> String {
     let mut text = format!(
-        "bind 127.0.0.1\nprotected-mode no\ndaemonize no\ndir \"{}\"\nunixsocket \"{}\"\nsave \"\"\n\
-         maxmemory-policy {}\nuser {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\n",
+        "bind 127.0.0.1\nprotected-mode no\ndaemonize no\ndir \"{}\"\nunixsocket \"{}\"\n\
+         user {KEEPER} on >{KEEPER_PASSWORD} ~* &* +@all\n",
         folder.display(),
         socket(folder).display(),
-        options.max_memory_policy,
     );
-    text += match options.append {
-        Append::Never => "appendonly no\n",
-        Append::EverySecond => "appendonly yes\nappendfsync everysec\n",
-        Append::Always => "appendonly yes\nappendfsync always\n",
-    };
+    if role == Role::Data {
+        let _ = writeln!(text, "save \"\"\nmaxmemory-policy {}", options.max_memory_policy);
+        text += match options.append {
+            Append::Never => "appendonly no\n",
+            Append::EverySecond => "appendonly yes\nappendfsync everysec\n",
+            Append::Always => "appendonly yes\nappendfsync always\n",
+        };
+    }
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name} {value}");
     };
@@ -298,6 +331,7 @@ fn settings(options: &RedisOptions, port: u16, folder: &Path, certificates: Opti
     }
     if let Some(password) = &options.password {
         line("requirepass", &format!("\"{password}\""));
+        line("masterauth", &format!("\"{password}\""));
     }
     options.users.iter().for_each(|user| line("user", user));
     options.extra.iter().for_each(|(name, value)| line(name, value));
