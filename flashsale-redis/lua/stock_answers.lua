@@ -1,0 +1,19 @@
+-- stock_answers: copies a page of answers into a gate with this nonce, open or not (protocol 1.4, step 7c, and 1.5, step 4).
+--
+-- args     1 nonce   then a count and so many (id, hash, state, v)   then a count and so many (buyer|item, units, v)
+-- answers  1 if copied, 0 if the gate has another nonce or was restarted
+-- holds    only a newer v overwrites; live holds stay, and those that have an answer now are remembered in `early`
+local meta = call('HMGET', META, 'run_id', 'nonce')
+if meta[2] ~= ARGV[1] or meta[1] ~= run_id() then return 0 end
+local orders, at = cut(2, 4)
+local bought = cut(at, 3)
+local ids, early = {}, {}
+for i = 1, #orders, 4 do ids[#ids + 1] = orders[i] end
+know(ids)
+for i = 1, #orders, 4 do
+  if note(orders[i], orders[i + 1], orders[i + 2], orders[i + 3]) then early[#early + 1] = orders[i] end
+end
+write_orders()
+write_buyers(bought, {})
+each('SADD', EARLY, early)
+return 1

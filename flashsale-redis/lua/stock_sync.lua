@@ -1,0 +1,107 @@
+-- stock_sync: copies the ledger's state at a version, if the gate is open, has the nonce and stands where it should
+-- (protocol 1.4, step 7c). It is confirm, release, restore, adjust and repair in one, because it copies instead of adding.
+--
+-- args     1 nonce or ''   2 from v   3 from tag   4 to v   5 to tag   6 sealed   7 state   8 opens   9 closes   10 hold_ms
+--          then a count and so many (item, free, limit, waiting)   a count and so many (id, hash, state, v)
+--          a count and so many (buyer|item, units, v)
+-- answers  1 if copied, 0 if nothing changed
+-- holds    the holds of the listed orders end, those of answers at or before `to v`, and every hold up to `sealed`;
+--          a hold that ends leaves `held` and its buyer's `mine`, once
+local meta = call('HMGET', META, 'run_id', 'open', 'nonce', 'v', 'tag', 'sealed', 'holds', 'items')
+if meta[2] ~= '1' or meta[4] ~= ARGV[2] or meta[5] ~= ARGV[3] then return 0 end
+if ARGV[1] ~= '' and ARGV[1] ~= meta[3] then return 0 end
+if meta[1] ~= run_id() then return 0 end
+
+local levels, at = cut(11, 4)
+local orders, bought
+orders, at = cut(at, 4)
+bought = cut(at, 3)
+local to, sealed = tonumber(ARGV[4]), tonumber(ARGV[6])
+
+-- item -> units and buyer|item -> units of holds that end.
+local shelf, back, ended = {}, {}, 0
+local function drop(id)
+  local done, hold = parts(order_is[id])
+  if not hold then return end
+  local buyer = string.sub(id, 1, string.find(id, '~', 1, true) - 1)
+  for item, units in string.gmatch(string.match(hold, '%S+$') or '', '([^=,]+)=(%d+)') do
+    local field = buyer .. '|' .. item
+    shelf[item] = (shelf[item] or 0) + units
+    back[field] = (back[field] or 0) + units
+  end
+  order_is[id] = done
+  ended = ended + 1
+end
+
+local ids = {}
+for i = 1, #orders, 4 do ids[#ids + 1] = orders[i] end
+know(ids)
+for i = 1, #orders, 4 do
+  note(orders[i], orders[i + 1], orders[i + 2], orders[i + 3])
+  drop(orders[i])
+end
+
+-- Answers that a page wrote early: those of versions up to this one are known to `free` now.
+local early, settled = call('SMEMBERS', EARLY), {}
+know(early)
+for _, id in ipairs(early) do
+  local done, hold = parts(order_is[id])
+  if not hold then
+    settled[#settled + 1] = id
+  elseif done and tonumber(string.match(done, '^D (%d+)')) <= to then
+    drop(id)
+    settled[#settled + 1] = id
+  end
+end
+
+-- Holds up to the seal. A batch that is sealed whole leaves the queue.
+local gone, place = 0, 0
+while true do
+  local batch = call('LINDEX', QUEUE, place)
+  if not batch then break end
+  local first, names = string.match(batch, '^(%d+) %d+ (.+)$')
+  first = tonumber(first)
+  if first > sealed then break end
+  local held = {}
+  for id in string.gmatch(names, '%S+') do held[#held + 1] = id end
+  know(held)
+  for k, id in ipairs(held) do
+    local no = first + k - 1
+    if no <= sealed and hold_no(order_is[id]) == no then drop(id) end
+  end
+  if first + #held - 1 <= sealed then gone = gone + 1 end
+  place = place + 1
+end
+
+-- The levels: `free`, limit and waiting as told, `held` less what ended.
+local names, told = {}, {}
+for i = 1, #levels, 4 do
+  names[#names + 1] = levels[i]
+  told[levels[i]] = { levels[i + 1], levels[i + 2], levels[i + 3] }
+end
+for item in pairs(shelf) do
+  if not told[item] then names[#names + 1] = item end
+end
+local items, count = {}, tonumber(meta[8])
+for k, value in ipairs(read(ITEM, names)) do
+  local name = names[k]
+  local free, held, limit, waiting = string.match(value or '', '^(%d+) (%d+) (%d+) (%d)$')
+  local new = told[name]
+  if new then
+    if not value then count = count + 1 end
+    free, limit, waiting = new[1], new[2], new[3]
+  end
+  if free then
+    items[#items + 1] = name
+    items[#items + 1] = free .. ' ' .. math.max(0, (held or 0) - (shelf[name] or 0)) .. ' ' .. limit .. ' ' .. waiting
+  end
+end
+
+write_orders()
+write_buyers(bought, back)
+each('HSET', ITEM, items)
+each('SREM', EARLY, settled)
+if gone > 0 then call('LTRIM', QUEUE, gone, -1) end
+call('HSET', META, 'v', ARGV[4], 'tag', ARGV[5], 'sealed', math.max(sealed, tonumber(meta[6])), 'holds', meta[7] - ended,
+  'items', count, 'state', ARGV[7], 'opens', ARGV[8], 'closes', ARGV[9], 'hold_ms', ARGV[10])
+return 1

@@ -1,0 +1,192 @@
+//! Words to answers. A reply that is none of ours is [`ErrorKind::Corrupt`](flashsale_core::error::ErrorKind::Corrupt), never a refusal.
+
+use std::str::{FromStr, SplitAsciiWhitespace};
+
+use flashsale_core::error::BackendError;
+use flashsale_core::id::ItemId;
+use flashsale_core::stock::{
+    Begun, Counted, Due, Epoch, Hold, HoldNo, Level, Nonce, OrderState, Reservation, Reserve, ReserveRefusal, Reserved,
+    Synced, Version,
+};
+use flashsale_core::time::Timestamp;
+use redis::Value;
+
+/// A reply that no script of ours gives.
+#[derive(Debug, thiserror::Error)]
+#[error("the server answered what no script of this gate answers: {0}")]
+struct Foreign(String);
+
+fn foreign(operation: &'static str, told: &Value) -> BackendError {
+    let mut shown = format!("{told:?}");
+    shown.truncate(shown.char_indices().nth(200).map_or(shown.len(), |(at, _)| at));
+    BackendError::corrupt(operation, Foreign(shown))
+}
+
+fn list(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(values) => Some(values),
+        _ => None,
+    }
+}
+
+fn word(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A number, as Redis's integer or as text.
+fn number<T: FromStr + TryFrom<i64>>(value: &Value) -> Option<T> {
+    match value {
+        Value::Int(number) => T::try_from(*number).ok(),
+        other => word(other)?.parse().ok(),
+    }
+}
+
+fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
+    words.next()?.parse().ok()
+}
+
+pub(super) fn begun(told: &Value) -> Result<Begun, BackendError> {
+    let read = || {
+        let [open, nonce] = list(told)? else { return None };
+        let nonce = Nonce(number(nonce)?);
+        Some(if number::<u8>(open)? == 1 { Begun::Open(nonce) } else { Begun::Loading(nonce) })
+    };
+    read().ok_or_else(|| foreign("gate.begin", told))
+}
+
+pub(super) fn synced(operation: &'static str, told: &Value) -> Result<Synced, BackendError> {
+    match told {
+        Value::Int(1) => Ok(Synced::Done),
+        Value::Int(0) => Ok(Synced::Refused),
+        _ => Err(foreign(operation, told)),
+    }
+}
+
+pub(super) fn due(told: &Value) -> Result<Option<Due>, BackendError> {
+    let read = || {
+        let [nonce, v, tag, lapsed] = list(told)? else { return None };
+        let version = Version { v: number(v)?, tag: number(tag)? };
+        Some(Due { nonce: Nonce(number(nonce)?), version, lapsed: HoldNo(number(lapsed)?) })
+    };
+    match list(told) {
+        Some([]) => Ok(None),
+        _ => read().map(Some).ok_or_else(|| foreign("gate.due", told)),
+    }
+}
+
+pub(super) fn level(told: &Value) -> Result<Level, BackendError> {
+    read_level(told).ok_or_else(|| foreign("gate.level", told))
+}
+
+fn read_level(told: &Value) -> Option<Level> {
+    let values = list(told)?;
+    let (now, rest) = values.split_first()?;
+    let now = Timestamp::from_ms(number(now)?);
+    let [open, nonce, epoch, v, tag, holds, next_no, items @ ..] = rest else {
+        let (epoch, next) = (Epoch(0), HoldNo(1));
+        return Some(Level { now, open: false, nonce: None, epoch, version: None, holds: 0, next, items: vec![] });
+    };
+    let version = match word(v) {
+        Some("") => None,
+        _ => Some(Version { v: number(v)?, tag: number(tag)? }),
+    };
+    let mut shelves = Vec::with_capacity(items.len() / 2);
+    for pair in items.chunks(2) {
+        let [item, value] = pair else { return None };
+        let mut words = word(value)?.split_ascii_whitespace();
+        shelves.push((ItemId::new(word(item)?).ok()?, next(&mut words)?, next(&mut words)?));
+    }
+    Some(Level {
+        now,
+        open: number::<u8>(open)? == 1,
+        nonce: Some(Nonce(number(nonce)?)),
+        epoch: Epoch(number(epoch)?),
+        version,
+        holds: number(holds)?,
+        next: HoldNo(number(next_no)?),
+        items: shelves,
+    })
+}
+
+pub(super) fn reservation(batch: &[Reserve], told: &Value) -> Result<Reservation, BackendError> {
+    match list(told) {
+        Some([]) => Ok(Reservation::NotLoaded),
+        Some([epoch, deadline, answers @ ..]) if answers.len() == batch.len() => {
+            let read = || {
+                let (epoch, deadline) = (Epoch(number(epoch)?), Timestamp::from_ms(number(deadline)?));
+                let each = batch.iter().zip(answers).map(|(request, told)| answer(request, epoch, deadline, told));
+                Some(Reservation::Answers(each.collect::<Option<Vec<_>>>()?))
+            };
+            read().ok_or_else(|| foreign("gate.reserve", told))
+        }
+        _ => Err(foreign("gate.reserve", told)),
+    }
+}
+
+/// One answer: the number of a new hold, or words.
+fn answer(
+    request: &Reserve,
+    epoch: Epoch,
+    deadline: Timestamp,
+    told: &Value,
+) -> Option<Result<Reserved, ReserveRefusal>> {
+    if let Value::Int(no) = told {
+        return Some(Ok(Reserved::Held(Hold { epoch, no: HoldNo(u64::try_from(*no).ok()?), deadline })));
+    }
+    let mut words = word(told)?.split_ascii_whitespace();
+    let verb = words.next()?;
+    let words = &mut words;
+    let item = |words: &mut SplitAsciiWhitespace<'_>| Some(request.lines.get(next::<usize>(words)?)?.item.clone());
+    Some(Err(match verb {
+        "held" => {
+            let (no, deadline) = (HoldNo(next(words)?), Timestamp::from_ms(next(words)?));
+            return Some(Ok(Reserved::Held(Hold { epoch, no, deadline })));
+        }
+        "done" => return Some(Ok(Reserved::Done(OrderState::from_code(words.next()?)?))),
+        "key_reused" => ReserveRefusal::Conflict,
+        "paused" => ReserveRefusal::Paused,
+        "not_open" => ReserveRefusal::NotOpen { opens_at: Timestamp::from_ms(next(words)?) },
+        "closed" => ReserveRefusal::Closed,
+        "unknown_item" => ReserveRefusal::UnknownItem { item: item(words)? },
+        "buyer_limit" => ReserveRefusal::Limit {
+            item: item(words)?,
+            have: next(words)?,
+            limit: next(words)?,
+            by: match words.next()? {
+                "bought" => Counted::Bought,
+                "held" => Counted::Held,
+                _ => return None,
+            },
+        },
+        "waitlist" => ReserveRefusal::Waitlist { item: item(words)?, after: HoldNo(next(words)?) },
+        "sold_out" => ReserveRefusal::SoldOut { item: item(words)?, after: HoldNo(next(words)?) },
+        "all_held" => ReserveRefusal::AllHeld { item: item(words)?, after: HoldNo(next(words)?) },
+        _ => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flashsale_core::error::ErrorKind;
+
+    #[test]
+    fn a_foreign_reply_is_never_a_refusal() {
+        let replies = [
+            Value::Nil,
+            Value::Okay,
+            Value::Int(7),
+            Value::BulkString(b"sold_out".to_vec()),
+            Value::Array(vec![Value::Int(1), Value::Int(2), Value::Int(3)]),
+        ];
+        for told in replies {
+            assert_eq!(reservation(&[], &told).unwrap_err().kind(), ErrorKind::Corrupt, "{told:?}");
+            assert!(begun(&told).is_err() && due(&told).is_err() && level(&told).is_err(), "{told:?}");
+        }
+        assert!(synced("gate.sync", &Value::Int(2)).is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! Servers and gates for tests: what several test files begin with.
+#![allow(dead_code, reason = "each test file takes what it needs")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use flashsale_redis::{RedisBackend, RedisConfig, RedisStockGate};
+use flashsale_services::{Append, Redis, RedisOptions};
+
+/// A server that keeps nothing over a restart.
+pub(crate) fn forgetful() -> Redis {
+    Redis::start(RedisOptions { append: Append::Never, ..RedisOptions::default() })
+}
+
+/// A configuration with a prefix that nobody else has.
+pub(crate) fn config(url: &str) -> RedisConfig {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let prefix = format!("t{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let config = RedisConfig::new(url).expect("a URL").prefix(&prefix).expect("a prefix");
+    // Two cores run many tests at once: a late answer is not what is tested here.
+    config
+        .response_timeout(Duration::from_secs(20))
+        .expect("a wait")
+        .connect_timeout(Duration::from_secs(20))
+        .expect("a wait")
+}
+
+/// A gate of its own on a server.
+pub(crate) async fn gate(url: &str) -> RedisStockGate {
+    RedisBackend::with(config(url)).await.expect("a connection").gate()
+}
