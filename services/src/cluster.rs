@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::StartError;
 use crate::port;
 use crate::process::until;
-use crate::redis::{Redis, RedisOptions, Tls};
+use crate::redis::{Redis, RedisOptions, Tls, of_many};
 
 /// The number of slots of every cluster.
 const SLOTS: usize = 16_384;
@@ -63,6 +63,12 @@ impl RedisCluster {
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Redis::url).collect()
+    }
+
+    /// Gives one address for all of it: `redis+cluster://`, with every node.
+    #[must_use]
+    pub fn url(&self) -> String {
+        of_many("redis+cluster", &self.nodes[0].login(), &self.nodes)
     }
 
     /// Gives the nodes, in order.

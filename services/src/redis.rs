@@ -156,10 +156,7 @@ impl Redis {
     /// Gives the address with the default user's password: `redis://` or `rediss://`.
     #[must_use]
     pub fn url(&self) -> String {
-        match &self.options.password {
-            Some(password) => self.url_as("default", password),
-            None => format!("{}://127.0.0.1:{}", self.scheme(), self.port),
-        }
+        format!("{}://{}127.0.0.1:{}", self.scheme(), self.login(), self.port)
     }
 
     /// Gives the address with the name and password of a user; both are taken as they are, without `%` codes.
@@ -266,12 +263,23 @@ impl Redis {
         ask(self.folder.path(), words)
     }
 
+    /// The default user's part of an address.
+    pub(crate) fn login(&self) -> String {
+        self.options.password.as_ref().map(|password| format!("default:{password}@")).unwrap_or_default()
+    }
+
     fn scheme(&self) -> &'static str {
         match self.options.tls {
             Tls::Off => "redis",
             Tls::On => "rediss",
         }
     }
+}
+
+/// One address for several servers.
+pub(crate) fn of_many(scheme: &str, login: &str, servers: &[Redis]) -> String {
+    let hosts: Vec<String> = servers.iter().map(|server| format!("127.0.0.1:{}", server.port())).collect();
+    format!("{scheme}://{login}{}", hosts.join(","))
 }
 
 /// Where this crate talks to it: a file in its folder, which no other server can have.

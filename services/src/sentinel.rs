@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::StartError;
 use crate::process::until;
-use crate::redis::{Redis, RedisOptions, Role, Tls};
+use crate::redis::{Redis, RedisOptions, Role, Tls, of_many};
 
 /// The name under which the Sentinels know the primary.
 const MASTER_NAME: &str = "flashsale";
@@ -88,6 +88,13 @@ impl RedisSentinel {
     #[must_use]
     pub fn sentinel_urls(&self) -> Vec<String> {
         self.sentinels.iter().map(Redis::url).collect()
+    }
+
+    /// Gives one address for all of it: `redis+sentinel://`, with every Sentinel and the primary's name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let login = self.nodes[0].login();
+        format!("{}/{MASTER_NAME}", of_many("redis+sentinel", &login, &self.sentinels))
     }
 
     /// Gives the name under which the Sentinels know the primary.

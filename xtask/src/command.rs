@@ -1,5 +1,6 @@
 //! Starting other programs: cargo and what it built. Does not own what is started, nor in which order.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,10 +9,16 @@ use std::process::Command;
 /// # Errors
 /// A sentence with the command line, if it cannot be started or fails.
 pub(crate) fn cargo(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<(), String> {
+    let mut command = start(root, args);
+    command.envs(env.iter().copied());
+    finish(command, &format!("cargo {}", args.join(" ")))
+}
+
+fn start(root: &Path, args: &[&str]) -> Command {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut command = Command::new(program);
-    command.args(args).envs(env.iter().copied()).current_dir(root);
-    finish(command, &format!("cargo {}", args.join(" ")))
+    command.args(args).current_dir(root);
+    command
 }
 
 /// Runs a program that cargo built, in a folder, and waits for it.
@@ -40,6 +47,11 @@ pub(crate) struct Cargo {
 }
 
 impl Cargo {
+    /// The only program of a package, as tests build it.
+    pub(crate) fn plain(package: &str) -> Self {
+        Self { args: ["run", "--quiet", "--locked", "-p", package].map(str::to_owned).to_vec() }
+    }
+
     /// The only program of a package.
     pub(crate) fn release(package: &str) -> Self {
         Self { args: ["run", "--release", "--locked", "-p", package].map(str::to_owned).to_vec() }
@@ -56,8 +68,16 @@ impl Cargo {
     /// # Errors
     /// As [`cargo`].
     pub(crate) fn run(self, root: &Path, passed_on: &[String]) -> Result<(), String> {
-        let args: Vec<&str> =
-            self.args.iter().map(String::as_str).chain(["--"]).chain(passed_on.iter().map(String::as_str)).collect();
-        cargo(root, &args, &[])
+        cargo(root, &self.line(passed_on), &[])
+    }
+
+    /// Becomes it, so that a signal to this process reaches it; comes back only to say why it could not.
+    pub(crate) fn become_it(self, root: &Path, passed_on: &[String]) -> String {
+        let error = start(root, &self.line(passed_on)).exec();
+        format!("`cargo {}` could not be started: {error}", self.args.join(" "))
+    }
+
+    fn line<'a>(&'a self, passed_on: &'a [String]) -> Vec<&'a str> {
+        self.args.iter().map(String::as_str).chain(["--"]).chain(passed_on.iter().map(String::as_str)).collect()
     }
 }

@@ -49,6 +49,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Real servers on loopback: `list`, `install`, `start [redis] [cluster] [sentinel]` until Ctrl-C
+    Services {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Runs the load tool against a server built from this checkout
     Load {
         /// Passed on to the load tool, such as `run event-500`
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Task::Tidy { write } => tidy::run(&root(), write),
         Task::Marks { args } => marks(&args),
         Task::Sim { args } => Cargo::release("flashsale-testkit").example("sim").run(&root(), &args),
+        Task::Services { args } => Err(Cargo::plain("flashsale-services").become_it(&root(), &args)),
         Task::Load { args } => {
             build("flashsale-server").and_then(|()| Cargo::release("flashsale-loadtest").run(&root(), &args))
         }

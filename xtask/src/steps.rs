@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::command::Cargo;
 use crate::{command, tidy};
 
 /// One thing that must pass.
@@ -16,6 +17,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
+    Step { name: "services", says: "the servers that tests start; what is missing is installed", run: services },
     Step { name: "tidy", says: "the rules of the house", run: |root| tidy::run(root, false) },
     Step { name: "format", says: "rustfmt changes nothing", run: format },
     Step { name: "clippy", says: "no warning of clippy or the compiler", run: clippy },
@@ -76,6 +78,10 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<(), String> {
     println!("{} passed, {failed} failed", times.len() - failed);
     // Everything is said: the count stays the last line.
     failure.map_or(Ok(()), |_| Err(String::new()))
+}
+
+fn services(root: &Path) -> Result<(), String> {
+    Cargo::plain("flashsale-services").run(root, &["install".to_owned()])
 }
 
 fn format(root: &Path) -> Result<(), String> {
