@@ -122,6 +122,10 @@ impl Redis {
 
     /// As [`Redis::try_start`], for a server of data or for one that only watches others.
     pub(crate) fn try_start_as(role: Role, options: RedisOptions) -> Result<Self, StartError> {
+        Self::try_start_on(port::free, role, options)
+    }
+
+    fn try_start_on(mut free: impl FnMut() -> u16, role: Role, options: RedisOptions) -> Result<Self, StartError> {
         let program = program::find(&options.program, "redis-server")?;
         let folder = tempfile::Builder::new().prefix("flashsale-redis-").tempdir();
         let folder = folder.map_err(StartError::system("a folder for Redis"))?;
@@ -135,7 +139,7 @@ impl Redis {
         let mut tries = 0;
         let (port, process) = loop {
             tries += 1;
-            let port = port::free();
+            let port = free();
             let settings = settings(role, &options, port, folder.path(), certificates.as_ref());
             std::fs::write(&file, settings).map_err(StartError::system("Redis' settings"))?;
             let process = Process::start(Launch {
@@ -344,4 +348,35 @@ fn settings(
     options.users.iter().for_each(|user| line("user", user));
     options.extra.iter().for_each(|(name, value)| line(name, value));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_before_redis_binds_it_is_replaced() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port::free())).unwrap();
+        let taken = taken.local_addr().map(|address| (taken, address.port())).unwrap();
+        let mut first = Some(taken.1);
+        let mut asked = 0;
+        let choose = || {
+            asked += 1;
+            first.take().unwrap_or_else(port::free)
+        };
+        let redis = Redis::try_start_on(choose, Role::Data, RedisOptions::default()).unwrap();
+        assert_ne!(redis.port(), taken.1);
+        assert!(asked > 1);
+        assert_eq!(redis.ask(&["PING"]).unwrap().text(), "PONG");
+    }
+
+    #[test]
+    fn a_redis_outlives_the_thread_that_started_it() {
+        let redis = std::thread::spawn(|| Redis::start(RedisOptions::default())).join().unwrap();
+        for _ in 0..200 {
+            assert_eq!(redis.ask(&["PING"]).unwrap().text(), "PONG");
+        }
+    }
 }
