@@ -1,6 +1,7 @@
 -- What every script begins with: the keys of one sale's gate, and how their values are written down.
 --
--- keys   1 meta   hash    run_id nonce open epoch v tag sealed next holds items state opens closes hold_ms
+-- keys   1 meta   hash    run_id nonce open epoch v tag sealed next holds state opens closes hold_ms, and how much the other
+--                         keys hold: items orders buyers batches
 --        2 item   hash    item -> "free held limit waiting"
 --        3 order  hash    id -> "D v state hash", "H no deadline hash lines", or both joined by "|"
 --        4 buyer  hash    buyer|item -> "bought v mine"
@@ -51,9 +52,20 @@ local function each(command, key, list)
   end
 end
 
--- Forgets everything: a gate that is damaged is loaded anew like one that is empty.
+-- Forgets everything.
 local function wipe()
   call('UNLINK', META, ITEM, ORDER, BUYER, QUEUE, EARLY)
+end
+
+-- Whether every key holds as much as the scripts wrote. A key that a foreign hand deleted would tell a winner that he has nothing;
+-- so a gate that is damaged forgets the rest, too, and is loaded anew like one that is empty.
+local function whole(items, orders, buyers, batches)
+  if call('HLEN', ITEM) == tonumber(items) and call('HLEN', ORDER) == tonumber(orders) and
+    call('HLEN', BUYER) == tonumber(buyers) and call('LLEN', QUEUE) == tonumber(batches) then
+    return true
+  end
+  wipe()
+  return false
 end
 
 -- The two parts of an order's value, each false if it is not there.

@@ -28,14 +28,15 @@ local function note(id, hash, state, v)
   return hold
 end
 
--- Writes the orders that changed.
+-- Writes the orders that changed; returns by how many there are more.
 local function write_orders()
-  local set, gone = {}, {}
+  local set, gone, more = {}, {}, 0
   for id, value in pairs(order_is) do
     if value ~= order_was[id] then
       if value then
         set[#set + 1] = id
         set[#set + 1] = value
+        if not order_was[id] then more = more + 1 end
       else
         gone[#gone + 1] = id
       end
@@ -43,10 +44,11 @@ local function write_orders()
   end
   each('HSET', ORDER, set)
   each('HDEL', ORDER, gone)
+  return more - #gone
 end
 
 -- Copies what buyers have, newer over older, and takes back what their ended holds had.
--- `bought` is a list of field, units, v; `back` is field -> units.
+-- `bought` is a list of field, units, v; `back` is field -> units. Returns by how many buyers there are more.
 local function write_buyers(bought, back)
   local fields, is = {}, {}
   for i = 1, #bought, 3 do fields[#fields + 1] = bought[i] end
@@ -64,17 +66,20 @@ local function write_buyers(bought, back)
     local has, v, mine = string.match(is[field] or '0 0 0', '^(%d+) (%d+) (%d+)$')
     is[field] = has .. ' ' .. v .. ' ' .. math.max(0, mine - units)
   end
-  local set, gone = {}, {}
+  local set, gone, more = {}, {}, 0
   for field, value in pairs(is) do
+    local was = buyer_was[field]
     if value == '0 0 0' then
-      gone[#gone + 1] = field
-    elseif value ~= buyer_was[field] then
+      if was then gone[#gone + 1] = field end
+    elseif value ~= was then
       set[#set + 1] = field
       set[#set + 1] = value
+      if not was then more = more + 1 end
     end
   end
   each('HSET', BUYER, set)
   each('HDEL', BUYER, gone)
+  return more - #gone
 end
 
 -- Cuts `count` groups of `size` words out of the arguments, from `at` on; returns them and where the next part begins.

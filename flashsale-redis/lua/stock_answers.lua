@@ -3,8 +3,9 @@
 -- args     1 nonce   then a count and so many (id, hash, state, v)   then a count and so many (buyer|item, units, v)
 -- answers  1 if copied, 0 if the gate has another nonce or was restarted
 -- holds    only a newer v overwrites; live holds stay, and those that have an answer now are remembered in `early`
-local meta = call('HMGET', META, 'run_id', 'nonce')
+local meta = call('HMGET', META, 'run_id', 'nonce', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= ARGV[1] or meta[1] ~= run_id() then return 0 end
+if not whole(meta[3], meta[4], meta[5], meta[6]) then return 0 end
 local orders, at = cut(2, 4)
 local bought = cut(at, 3)
 local ids, early = {}, {}
@@ -13,7 +14,6 @@ know(ids)
 for i = 1, #orders, 4 do
   if note(orders[i], orders[i + 1], orders[i + 2], orders[i + 3]) then early[#early + 1] = orders[i] end
 end
-write_orders()
-write_buyers(bought, {})
+call('HSET', META, 'orders', meta[4] + write_orders(), 'buyers', meta[5] + write_buyers(bought, {}))
 each('SADD', EARLY, early)
 return 1

@@ -12,5 +12,6 @@ local id = run_id()
 local meta = call('HMGET', META, 'run_id', 'open', 'nonce')
 if meta[1] == id and meta[2] and meta[3] then return { tonumber(meta[2]), meta[3] } end
 wipe()
-call('HSET', META, 'run_id', id, 'nonce', ARGV[1], 'open', 0, 'next', 1, 'holds', 0, 'items', 0)
+call('HSET', META, 'run_id', id, 'nonce', ARGV[1], 'open', 0, 'next', 1, 'holds', 0, 'items', 0, 'orders', 0,
+  'buyers', 0, 'batches', 0)
 return { 0, ARGV[1] }

@@ -4,14 +4,9 @@
 -- answers  {} if the gate is not open, else { nonce, v, tag, lapsed }
 -- holds    lapsed is the largest number such that all live holds up to it are past their deadline, as far as was looked;
 --          batches at the head whose holds have all ended leave the queue
--- repairs  holds without the keys that carry them mean that somebody deleted a key: the gate is wiped and will be loaded anew
-local meta = call('HMGET', META, 'run_id', 'open', 'nonce', 'v', 'tag', 'holds', 'items')
+local meta = call('HMGET', META, 'run_id', 'open', 'nonce', 'v', 'tag', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= '1' or meta[1] ~= run_id() then return {} end
-local holds = tonumber(meta[6])
-if call('HLEN', ITEM) ~= tonumber(meta[7]) or (holds > 0 and call('EXISTS', ORDER, BUYER, QUEUE) < 3) then
-  wipe()
-  return {}
-end
+if not whole(meta[6], meta[7], meta[8], meta[9]) then return {} end
 
 local now, most = time(ARGV[1]), tonumber(ARGV[2])
 local lapsed, seen, dead, at, live = 0, 0, 0, 0, false
@@ -36,5 +31,8 @@ while seen < most do
   end
   at = at + 1
 end
-if dead > 0 then call('LTRIM', QUEUE, dead, -1) end
+if dead > 0 then
+  call('LTRIM', QUEUE, dead, -1)
+  call('HSET', META, 'batches', meta[9] - dead)
+end
 return { meta[3], meta[4], meta[5], lapsed }

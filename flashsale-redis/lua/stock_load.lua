@@ -2,8 +2,9 @@
 --
 -- args     1 nonce   2 epoch   3 v   4 tag   5 state   6 opens   7 closes   8 hold_ms   then a count and so many (item, free, limit, waiting)
 -- answers  1 if opened, else 0
-local meta = call('HMGET', META, 'run_id', 'nonce', 'open')
+local meta = call('HMGET', META, 'run_id', 'nonce', 'open', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= ARGV[1] or meta[3] ~= '0' or meta[1] ~= run_id() then return 0 end
+if not whole(meta[4], meta[5], meta[6], meta[7]) then return 0 end
 local levels = cut(9, 4)
 local items = {}
 for i = 1, #levels, 4 do

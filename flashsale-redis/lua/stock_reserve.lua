@@ -7,8 +7,10 @@
 --          "buyer_limit line have limit by", "waitlist line after", "sold_out line after", "all_held line after"
 -- holds    each hash is read once and written once, whatever the batch; a refusal leaves no trace;
 --          numbers are given in order of the batch, so deadlines are in order of number
-local meta = call('HMGET', META, 'run_id', 'open', 'epoch', 'next', 'holds', 'state', 'opens', 'closes', 'hold_ms', 'items')
+local meta = call('HMGET', META, 'run_id', 'open', 'epoch', 'next', 'holds', 'state', 'opens', 'closes', 'hold_ms',
+  'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= '1' or meta[1] ~= run_id() then return {} end
+if not whole(meta[10], meta[11], meta[12], meta[13]) then return {} end
 
 local now = time(ARGV[1])
 local deadline = text(now + meta[9])
@@ -42,10 +44,6 @@ for at, value in ipairs(read(ITEM, names)) do
   if value then
     local f, h, l, w = string.match(value, '^(%d+) (%d+) (%d+) (%d)$')
     free[at], held[at], limit[at], waiting[at] = tonumber(f), tonumber(h), tonumber(l), w == '1'
-  elseif call('HLEN', ITEM) ~= tonumber(meta[10]) then
-    -- An item is missing that was loaded: somebody deleted it.
-    wipe()
-    return {}
   end
 end
 
@@ -63,7 +61,7 @@ end
 local values, place = read(BUYER, fields), 0
 
 local start = tonumber(meta[4])
-local next = start
+local next, strangers = start, 0
 local orders, buyers, taken = {}, {}, {}
 local own, granted = {}, {}
 local answers = { meta[3], deadline }
@@ -121,6 +119,7 @@ local function decide(k, id, hash, shape)
         value = bought .. ' ' .. v .. ' ' .. (mine + line.units)
       else
         value = line.new
+        strangers = strangers + 1
       end
       own[field] = value
       buyers[#buyers + 1] = field
@@ -159,6 +158,7 @@ if next > start then
     call('HSET', ITEM, names[at], free[at] .. ' ' .. held[at] .. ' ' .. limit[at] .. ' ' .. (waiting[at] and 1 or 0))
   end
   call('RPUSH', QUEUE, start .. ' ' .. deadline .. ' ' .. table.concat(taken, ' '))
-  call('HSET', META, 'next', next, 'holds', meta[5] + next - start)
+  call('HSET', META, 'next', next, 'holds', meta[5] + next - start, 'orders', meta[11] + next - start,
+    'buyers', meta[12] + strangers, 'batches', meta[13] + 1)
 end
 return answers

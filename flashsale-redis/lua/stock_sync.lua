@@ -7,10 +7,11 @@
 -- answers  1 if copied, 0 if nothing changed
 -- holds    the holds of the listed orders end, those of answers at or before `to v`, and every hold up to `sealed`;
 --          a hold that ends leaves `held` and its buyer's `mine`, once
-local meta = call('HMGET', META, 'run_id', 'open', 'nonce', 'v', 'tag', 'sealed', 'holds', 'items')
+local meta = call('HMGET', META, 'run_id', 'open', 'nonce', 'v', 'tag', 'sealed', 'holds', 'items', 'orders', 'buyers',
+  'batches')
 if meta[2] ~= '1' or meta[4] ~= ARGV[2] or meta[5] ~= ARGV[3] then return 0 end
 if ARGV[1] ~= '' and ARGV[1] ~= meta[3] then return 0 end
-if meta[1] ~= run_id() then return 0 end
+if meta[1] ~= run_id() or not whole(meta[8], meta[9], meta[10], meta[11]) then return 0 end
 
 local levels, at = cut(11, 4)
 local orders, bought
@@ -97,11 +98,10 @@ for k, value in ipairs(read(ITEM, names)) do
   end
 end
 
-write_orders()
-write_buyers(bought, back)
+local orders_more, buyers_more = write_orders(), write_buyers(bought, back)
 each('HSET', ITEM, items)
 each('SREM', EARLY, settled)
 if gone > 0 then call('LTRIM', QUEUE, gone, -1) end
 call('HSET', META, 'v', ARGV[4], 'tag', ARGV[5], 'sealed', math.max(sealed, tonumber(meta[6])), 'holds', meta[7] - ended,
-  'items', count, 'state', ARGV[7], 'opens', ARGV[8], 'closes', ARGV[9], 'hold_ms', ARGV[10])
+  'items', count, 'orders', meta[9] + orders_more, 'buyers', meta[10] + buyers_more, 'batches', meta[11] - gone, 'state', ARGV[7], 'opens', ARGV[8], 'closes', ARGV[9], 'hold_ms', ARGV[10])
 return 1

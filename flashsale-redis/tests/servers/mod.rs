@@ -25,6 +25,12 @@ pub(crate) fn config(url: &str) -> RedisConfig {
         .expect("a wait")
 }
 
+/// A configuration as a shop has it: a server that is gone is noticed soon. The prefix is the default.
+pub(crate) fn brisk(url: &str) -> RedisConfig {
+    let wait = Duration::from_millis(500);
+    RedisConfig::new(url).expect("a URL").response_timeout(wait).expect("a wait").connect_timeout(wait).expect("a wait")
+}
+
 /// A gate of its own on a server.
 pub(crate) async fn gate(url: &str) -> RedisStockGate {
     RedisBackend::with(config(url)).await.expect("a connection").gate()
