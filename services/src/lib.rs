@@ -17,7 +17,10 @@
 
 pub mod cluster;
 mod error;
+mod folder;
+pub mod mariadb;
 pub mod port;
+pub mod postgres;
 mod process;
 pub mod program;
 pub mod proxy;
@@ -28,6 +31,8 @@ mod tls;
 
 pub use cluster::RedisCluster;
 pub use error::StartError;
+pub use mariadb::{MariaDb, MariaDbOptions};
+pub use postgres::{Flush, Postgres, PostgresOptions};
 pub use proxy::{Counts, Proxy};
 pub use redis::{Append, Redis, RedisOptions, Tls};
 pub use resp::Reply;

@@ -6,20 +6,26 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use flashsale_services::program::{PROGRAMS, install, table};
-use flashsale_services::{Append, Redis, RedisCluster, RedisOptions, RedisSentinel, StartError};
+use flashsale_services::{Append, MariaDb, MariaDbOptions, Postgres, PostgresOptions};
+use flashsale_services::{Redis, RedisCluster, RedisOptions, RedisSentinel, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 const USAGE: &str = "\
 cargo xtask services list                               what is there, and what is missing
 cargo xtask services install                            installs what is missing
-cargo xtask services start [redis] [cluster] [sentinel] starts servers until Ctrl-C; without a name, redis";
+cargo xtask services start [redis] [cluster] [sentinel] [postgres] [mariadb]
+                                                        starts servers until Ctrl-C; without a name, redis";
+
+const SERVERS: [&str; 5] = ["redis", "cluster", "sentinel", "postgres", "mariadb"];
 
 /// A server that runs, or several that belong together.
 enum Running {
     Redis(Box<Redis>),
     Cluster(RedisCluster),
     Sentinel(RedisSentinel),
+    Postgres(Postgres),
+    MariaDb(MariaDb),
 }
 
 fn main() -> ExitCode {
@@ -48,7 +54,7 @@ fn list() -> Result<(), String> {
 
 /// Starts servers, says where they are, and keeps them until a signal comes.
 fn start(names: &[&str]) -> Result<(), String> {
-    if let Some(name) = names.iter().find(|name| !["redis", "cluster", "sentinel"].contains(name)) {
+    if let Some(name) = names.iter().find(|name| !SERVERS.contains(name)) {
         return Err(format!("there is no server `{name}`\n{USAGE}"));
     }
     // Before the servers: a Ctrl-C while they start must not leave their folders behind.
@@ -56,7 +62,7 @@ fn start(names: &[&str]) -> Result<(), String> {
     let mut running = Vec::new();
     for name in names {
         let one = one(name).map_err(|error| error.to_string())?;
-        println!("{name:<9} {}\n          flashsale-server --redis.url {}", one.log(), one.url());
+        println!("{name:<9} {}\n          {}", one.place(), one.usage());
         running.push(one);
     }
     println!("Ctrl-C stops {}.", if names.len() == 1 { "it" } else { "them" });
@@ -73,25 +79,36 @@ fn one(name: &str) -> Result<Running, StartError> {
     match name {
         "cluster" => RedisCluster::try_start(6, &options).map(Running::Cluster),
         "sentinel" => RedisSentinel::try_start(2, 3, &options).map(Running::Sentinel),
+        "postgres" => Postgres::try_start(&PostgresOptions::default()).map(Running::Postgres),
+        "mariadb" => MariaDb::try_start(&MariaDbOptions::default()).map(Running::MariaDb),
         _ => Redis::try_start(options).map(|redis| Running::Redis(Box::new(redis))),
     }
 }
 
 impl Running {
-    fn url(&self) -> String {
+    /// How to use it: the server's flag, or the address of what the server cannot use yet.
+    fn usage(&self) -> String {
         match self {
-            Self::Redis(redis) => redis.url(),
-            Self::Cluster(cluster) => cluster.url(),
-            Self::Sentinel(sentinel) => sentinel.url(),
+            Self::Redis(redis) => format!("flashsale-server --redis.url {}", redis.url()),
+            Self::Cluster(cluster) => format!("flashsale-server --redis.url {}", cluster.url()),
+            Self::Sentinel(sentinel) => format!("flashsale-server --redis.url {}", sentinel.url()),
+            Self::Postgres(postgres) => postgres.url(),
+            Self::MariaDb(mariadb) => mariadb.url(),
         }
     }
 
-    fn log(&self) -> String {
-        let (first, what) = match self {
-            Self::Redis(redis) => (redis.as_ref(), "its log and data"),
-            Self::Cluster(cluster) => (&cluster.nodes()[0], "log and data of the first node"),
-            Self::Sentinel(sentinel) => (&sentinel.nodes()[0], "log and data of the primary"),
+    fn place(&self) -> String {
+        let (port, what, folder) = match self {
+            Self::Redis(redis) => (redis.port(), "log and data", redis.dir()),
+            Self::Cluster(cluster) => {
+                (cluster.nodes()[0].port(), "the first node's log and data", cluster.nodes()[0].dir())
+            }
+            Self::Sentinel(sentinel) => {
+                (sentinel.nodes()[0].port(), "the primary's log and data", sentinel.nodes()[0].dir())
+            }
+            Self::Postgres(postgres) => (postgres.port(), "log and data", postgres.dir()),
+            Self::MariaDb(mariadb) => (mariadb.port(), "log and data", mariadb.dir()),
         };
-        format!("port {}, {what} in {}", first.port(), first.dir().display())
+        format!("port {port}, {what} in {}", folder.display())
     }
 }

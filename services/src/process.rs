@@ -119,7 +119,7 @@ impl Process {
 
     /// The end of what it has said since it was started first.
     pub(crate) fn said(&self) -> String {
-        tail(&self.launch.log()).unwrap_or_else(|error| format!("nothing that could be read: {error}"))
+        self.launch.said()
     }
 
     /// Waits until `ready` says so, and no longer than `most`.
@@ -155,6 +155,11 @@ impl Drop for Process {
 impl Launch {
     fn log(&self) -> PathBuf {
         self.folder.join("log")
+    }
+
+    /// The end of what was said in this folder.
+    pub(crate) fn said(&self) -> String {
+        tail(&self.log()).unwrap_or_else(|error| format!("nothing that could be read: {error}"))
     }
 
     pub(crate) fn command(&self) -> Result<Command, StartError> {

@@ -23,6 +23,8 @@ pub struct Program {
 pub const PROGRAMS: &[Program] = &[
     Program { name: "redis-server", package: "redis-server", purpose: "Redis, its cluster and its Sentinels" },
     Program { name: "redis-cli", package: "redis-tools", purpose: "a look from outside, in tests and by hand" },
+    Program { name: "postgres", package: "postgresql", purpose: "PostgreSQL" },
+    Program { name: "mariadbd", package: "mariadb-server", purpose: "MariaDB" },
     Program { name: "openssl", package: "openssl", purpose: "certificates for one run" },
     Program { name: "setpriv", package: "util-linux", purpose: "no server outlives its test" },
 ];
@@ -31,6 +33,16 @@ pub const PROGRAMS: &[Program] = &[
 const SYSTEMD: &str = "/run/systemd/system";
 
 impl Program {
+    /// What systemd would start when the package is installed.
+    fn unit(&self) -> Option<&'static str> {
+        match self.package {
+            "redis-server" => Some("redis-server"),
+            "postgresql" => Some("postgresql"),
+            "mariadb-server" => Some("mariadb"),
+            _ => None,
+        }
+    }
+
     /// Says which version is there, or `missing`.
     #[must_use]
     pub fn version(&self) -> String {
@@ -55,7 +67,17 @@ pub fn find(name: &str, package: &'static str) -> Result<PathBuf, StartError> {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(name)).find(|program| program.is_file()).ok_or_else(missing)
+    folders.chain(postgres()).map(|folder| folder.join(name)).find(|program| program.is_file()).ok_or_else(missing)
+}
+
+/// The folders of the installed versions of PostgreSQL, the newest first.
+fn postgres() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = versions
+        .filter_map(|version| Some((version.file_name().to_str()?.parse().ok()?, version.path().join("bin"))))
+        .collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
 /// Gives a line for each program: its name, its version or `missing`, and what it is for.
@@ -81,12 +103,8 @@ pub fn install(programs: &[Program]) -> Result<(), String> {
     let Some(arguments) = arguments(&missing) else { return Ok(()) };
     let names: Vec<&str> = missing.iter().map(|program| program.name).collect();
     let by_hand = |why: &str| {
-        let switch_off =
-            if missing.iter().any(|program| program.package == "redis-server") && Path::new(SYSTEMD).exists() {
-                " && systemctl disable --now redis-server"
-            } else {
-                ""
-            };
+        let units = missing.iter().filter(|_| Path::new(SYSTEMD).exists()).filter_map(|program| program.unit());
+        let switch_off: String = units.map(|unit| format!(" && systemctl disable --now {unit}")).collect();
         format!("{} missing, and {why}. Run as root: apt-get {}{switch_off}", names.join(", "), arguments.join(" "))
     };
     if find("apt-get", "apt").is_err() {
@@ -129,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed_and_each_package_once() {
-        let [redis, cli, openssl, _] = PROGRAMS else { panic!("{PROGRAMS:?}") };
+        let [redis, cli, .., openssl, _] = PROGRAMS else { panic!("{PROGRAMS:?}") };
         assert_eq!(arguments(&[]), None);
         let all = arguments(&[redis, openssl, cli, openssl]).unwrap();
         let packages = ["install", "-y", "--no-install-recommends", "openssl", "redis-server", "redis-tools"];

@@ -1,59 +1,59 @@
 //! The servers of `cargo xtask services start` end with it, however it ends.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-struct Started {
-    child: Child,
-    port: u16,
-    folder: PathBuf,
-}
-
-fn started() -> Started {
+/// The program, with the port and the folder of each server.
+fn started(names: &[&str]) -> (Child, Vec<(u16, PathBuf)>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flashsale-services"));
-    let mut child = command.arg("start").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.arg("start").args(names).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     let said: Vec<String> = lines.map(Result::unwrap).take_while(|line| !line.starts_with("Ctrl-C")).collect();
-    let said = said.join("\n");
-    let after = |word: &str| said.split(word).nth(1).unwrap_or_else(|| panic!("{said}")).lines().next().unwrap();
-    let port = after("--redis.url redis://127.0.0.1:").parse().unwrap();
-    let folder = PathBuf::from(after(" in "));
-    Started { child, port, folder }
+    let place = |line: &String| {
+        let (port, rest) = line.split_once("port ")?.1.split_once(',')?;
+        Some((port.parse().ok()?, PathBuf::from(rest.split_once(" in ")?.1)))
+    };
+    let places: Vec<(u16, PathBuf)> = said.iter().filter_map(place).collect();
+    assert_eq!(places.len(), names.len(), "{said:?}");
+    assert!(places.iter().all(|(port, folder)| answers(*port) && folder.is_dir()), "{said:?}");
+    (child, places)
 }
 
-impl Started {
-    fn answers(&self) -> bool {
-        let port = self.port.to_string();
-        let output = Command::new("redis-cli").args(["-p", &port, "PING"]).output().unwrap();
-        output.stdout == b"PONG\n"
-    }
+fn answers(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+fn gone(folder: &Path) -> bool {
+    std::fs::remove_dir_all(folder).is_ok() || !folder.exists()
 }
 
 #[test]
-fn a_signal_stops_the_server_and_clears_its_folder() {
-    let mut started = started();
-    assert!(started.answers());
-    let killed = Command::new("kill").arg(started.child.id().to_string()).status().unwrap();
+fn a_signal_stops_the_servers_and_clears_their_folders() {
+    let (mut child, places) = started(&["redis", "postgres", "mariadb"]);
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
-    assert!(started.child.wait().unwrap().success());
-    assert!(!started.answers());
-    assert!(!started.folder.exists());
+    assert!(child.wait().unwrap().success());
+    for (port, folder) in places {
+        assert!(!answers(port));
+        assert!(!folder.exists());
+    }
 }
 
 #[test]
-fn a_server_dies_with_its_starter_even_by_kill9() {
-    let mut started = started();
-    assert!(started.answers());
-    started.child.kill().unwrap();
-    started.child.wait().unwrap();
+fn servers_die_with_their_starter_even_by_kill9() {
+    let (mut child, places) = started(&["redis", "postgres", "mariadb"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
     let begun = Instant::now();
-    while started.answers() {
-        assert!(begun.elapsed() < LONG, "the server outlives its starter");
+    for (port, folder) in places {
+        while answers(port) || !gone(&folder) {
+            assert!(begun.elapsed() < LONG, "the server on port {port} outlives its starter");
+        }
     }
-    std::fs::remove_dir_all(&started.folder).unwrap();
 }

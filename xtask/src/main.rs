@@ -49,7 +49,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Real servers on loopback: `list`, `install`, `start [redis] [cluster] [sentinel]` until Ctrl-C
+    /// Real servers on loopback: `list`, `install`, `start [NAMES]` until Ctrl-C
     Services {
         /// Passed on
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
