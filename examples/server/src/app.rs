@@ -6,14 +6,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use flashsale_core::{BackendError, Clock, FlashSale, Timestamp, Wallet};
+use flashsale_core::{BackendError, Clock, FlashSale, SaleId, Timestamp, Wallet};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::board::Board;
+use crate::board::{Board, Face};
 use crate::clock::ShiftedClock;
 use crate::config::Config;
+use crate::gate::Kept;
 use crate::meters::Meters;
 use crate::problem::Problem;
 use crate::routes;
@@ -58,6 +59,15 @@ impl App {
 
     pub(crate) fn board(&self) -> &Board {
         &self.0.board
+    }
+
+    /// A sale as it is shown, if there is such a one of the shop's own. Who asks for one that is not there costs the ledger nothing,
+    /// unless another process may have written it down.
+    pub(crate) async fn face(&self, sale: &SaleId) -> Result<Option<Arc<Face>>, BackendError> {
+        match self.board().face(sale) {
+            None if self.wired().kept != Kept::Memory => self.board().find(self.flash(), sale, self.now()).await,
+            known => Ok(known),
+        }
     }
 
     pub(crate) fn meters(&self) -> &Meters {

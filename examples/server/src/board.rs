@@ -132,11 +132,20 @@ struct Post {
     frames: broadcast::Sender<Bytes>,
 }
 
+/// Whether the gate answers.
+#[derive(Debug, Clone)]
+pub(crate) enum Pulse {
+    Answers,
+    Lost(BackendError),
+}
+
 /// All faces.
 #[derive(Debug)]
 pub(crate) struct Board {
     posts: RwLock<BTreeMap<SaleId, Post>>,
     looks: AtomicU64,
+    searches: AtomicU64,
+    pulse: RwLock<Pulse>,
     streams: Arc<AtomicUsize>,
     streams_max: usize,
     /// One renewal at a time.
@@ -148,6 +157,8 @@ impl Board {
         Self {
             posts: RwLock::default(),
             looks: AtomicU64::new(0),
+            searches: AtomicU64::new(0),
+            pulse: RwLock::new(Pulse::Answers),
             streams: Arc::default(),
             streams_max: usize::try_from(streams_max).unwrap_or(usize::MAX),
             renewing: tokio::sync::Mutex::default(),
@@ -158,9 +169,9 @@ impl Board {
         self.read().get(sale).map(|post| post.face.clone())
     }
 
-    /// Whether there is such a sale of the shop's own.
-    pub(crate) fn shows(&self, sale: &SaleId) -> bool {
-        self.read().contains_key(sale)
+    /// Whether the gate answered at the last look.
+    pub(crate) fn pulse(&self) -> Pulse {
+        self.pulse.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Face>> {
@@ -175,20 +186,67 @@ impl Board {
         self.posts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at every sale and tells what changed.
+    /// Looks at every sale and tells what changed. While the gate does not answer, the ledger's figures show.
     pub(crate) async fn renew(&self, flash: &FlashSale, now: Timestamp) -> Result<(), BackendError> {
         let _alone = self.renewing.lock().await;
         let look = self.looks.fetch_add(1, Ordering::Relaxed);
-        for id in flash.stock.sales().await? {
-            if !id.as_str().contains(WINDOW_MARK) {
-                self.renew_one(flash, &id, now, look).await?;
-            }
+        let mut pulse = Pulse::Answers;
+        for id in flash.stock.sales().await?.iter().filter(|id| !id.as_str().contains(WINDOW_MARK)) {
+            // Who did not answer for one sale is not asked, and waited for, for the others.
+            let level = match &pulse {
+                Pulse::Lost(_) => None,
+                Pulse::Answers => flash.stock.level(id).await.unwrap_or_else(|error| {
+                    pulse = Pulse::Lost(error);
+                    None
+                }),
+            };
+            self.renew_one(flash, id, level, now, look).await?;
         }
+        self.feel(pulse);
         Ok(())
     }
 
-    async fn renew_one(&self, flash: &FlashSale, id: &SaleId, now: Timestamp, look: u64) -> Result<(), BackendError> {
-        let level = flash.stock.level(id).await?;
+    /// Looks for a sale that another process may have written down since the last look. All who ask meanwhile share one search.
+    pub(crate) async fn find(
+        &self,
+        flash: &FlashSale,
+        sale: &SaleId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Face>>, BackendError> {
+        let begun = self.searches.load(Ordering::Acquire);
+        let _alone = self.renewing.lock().await;
+        if self.searches.load(Ordering::Acquire) == begun {
+            self.searches.fetch_add(1, Ordering::AcqRel);
+            for id in flash.stock.sales().await? {
+                if !id.as_str().contains(WINDOW_MARK) && self.face(&id).is_none() {
+                    self.renew_one(flash, &id, None, now, 0).await?;
+                }
+            }
+        }
+        Ok(self.face(sale))
+    }
+
+    /// Writes down whether the gate answers, and tells when that changes.
+    fn feel(&self, now: Pulse) {
+        let mut pulse = self.pulse.write().unwrap_or_else(PoisonError::into_inner);
+        match (&*pulse, &now) {
+            (Pulse::Answers, Pulse::Lost(error)) => {
+                tracing::error!(%error, "THE GATE DOES NOT ANSWER: purchases are answered 503 until it does");
+            }
+            (Pulse::Lost(_), Pulse::Answers) => tracing::info!("the gate answers again"),
+            _ => {}
+        }
+        *pulse = now;
+    }
+
+    async fn renew_one(
+        &self,
+        flash: &FlashSale,
+        id: &SaleId,
+        level: Option<Level>,
+        now: Timestamp,
+        look: u64,
+    ) -> Result<(), BackendError> {
         let before = self.face(id);
         let version = level.as_ref().filter(|level| level.open).and_then(|level| level.version);
         let known = before.as_ref().filter(|face| match version {

@@ -1,4 +1,4 @@
-//! A complete first-come-first-served shop on `flashsale`: memory gate, SQLite ledger, one process.
+//! A complete first-come-first-served shop on `flashsale`: a gate in memory or on Redis, SQLite ledger.
 //!
 //! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: `serve` lets it in,
 //! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
@@ -9,6 +9,7 @@ mod board;
 mod clock;
 pub mod config;
 mod extract;
+mod gate;
 mod meters;
 mod pages;
 mod problem;
@@ -21,6 +22,7 @@ mod wiring;
 
 pub use app::openapi;
 pub use clock::ShiftedClock;
+pub use gate::GateError;
 pub use problem::{CODES, CodeNo, Problem};
 pub use serve::{Running, StartError, start};
 pub use wiring::file;

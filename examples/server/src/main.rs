@@ -9,7 +9,7 @@ use flashsale_server::config::{Config, ConfigError, FILE, Switch, TABLE, Values}
 
 fn command() -> Command {
     let flags = TABLE.iter().map(|entry| {
-        let help = format!("{} [default: {}]", entry.what, entry.default);
+        let help = format!("{} [default: {}]", entry.what, entry.default_shown());
         Arg::new(entry.key).long(entry.flag()).alias(entry.key).value_name("VALUE").help(help).global(true)
     });
     let file = Arg::new("config").long("config").value_name("FILE").value_parser(clap::value_parser!(PathBuf));
@@ -100,6 +100,10 @@ async fn run(config: Config) -> ExitCode {
     let url = format!("http://{}", running.address());
     say(&format!("listening on {url}\nopen {url}/ in a browser; {url}/docs describes the API\n"));
     say(&format!("the ledger is {database}\n"));
+    if let Some(error) = running.gate_is_silent() {
+        tracing::error!(%error, "REDIS DOES NOT ANSWER: nothing is sold until it does");
+        say("REDIS DOES NOT ANSWER: purchases are answered 503 until it does\n");
+    }
     for (name, switch, means) in [
         ("dev.members", members, "anybody can be any member, and anybody can write down sales and campaigns"),
         ("dev.clock", clock, "anybody can move the clock"),

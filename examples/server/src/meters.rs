@@ -10,6 +10,7 @@ use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::app::App;
+use crate::board::Pulse;
 use crate::problem::{CODES, CodeNo};
 
 /// Upper bounds of the buckets of placing, in seconds.
@@ -78,6 +79,7 @@ impl Meters {
             metrics::describe_counter!("orders_placed_total", "Answers to POST /v1/orders");
             metrics::describe_counter!("coupons_claimed_total", "Answers to claims of coupons");
             metrics::describe_histogram!("order_placing_seconds", "From the whole request to its answer");
+            metrics::describe_gauge!("gate_up", "Whether the gate answers: 1 or 0");
             metrics::describe_gauge!("sale_units", "Units of an item: left, held, sold");
             let writes = |name: &'static str| Writes {
                 first: metrics::counter!(name, "answer" => "accepted"),
@@ -127,6 +129,8 @@ impl Meters {
     pub(crate) fn page(&self, app: &App) -> String {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::gauge!("process_uptime_seconds").set(self.started.elapsed().as_secs_f64());
+            let answers = matches!(app.board().pulse(), Pulse::Answers);
+            metrics::gauge!("gate_up", "gate" => app.wired().kept.word()).set(f64::from(u8::from(answers)));
             for face in app.board().all() {
                 for item in &face.items {
                     let units = [("left", item.left), ("held", item.held), ("sold", item.sold)];

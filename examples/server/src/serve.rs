@@ -29,6 +29,7 @@ use tower::Service;
 
 use crate::app::{App, router};
 use crate::config::{Config, Switch};
+use crate::gate::GateError;
 use crate::problem::Problem;
 use crate::{routes, seed, stream, wiring};
 
@@ -45,6 +46,9 @@ pub enum StartError {
     /// The ledger cannot be opened or wired.
     #[error(transparent)]
     Ledger(#[from] BackendError),
+    /// The gate on Redis cannot be used.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// The address cannot be listened on.
     #[error("{address}: {error}")]
     Bind {
@@ -61,9 +65,16 @@ pub struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    silent: Option<BackendError>,
 }
 
 impl Running {
+    /// Why the gate did not answer at the start, if it did not: nothing is sold until it does.
+    #[must_use]
+    pub fn gate_is_silent(&self) -> Option<&BackendError> {
+        self.silent.as_ref()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -84,11 +95,13 @@ impl Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let turn = wiring::turn_to_set_up(&config).await?;
     let wired = wiring::wire(&config).await?;
     if config.seed_enabled == Switch::On {
         seed::plant(&wired.flash, &config).await?;
     }
-    let bind = config.http_bind;
+    drop(turn);
+    let (bind, silent) = (config.http_bind, wired.silent.clone());
     let app = App::new(config, wired).await?;
     app.board().renew(app.flash(), app.now()).await?;
     let failed = |error| StartError::Bind { address: bind, error };
@@ -96,7 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(failed)?;
     let stop = CancellationToken::new();
     let task = tokio::spawn(run(app, listener, stop.clone()));
-    Ok(Running { address, stop, task })
+    Ok(Running { address, stop, task, silent })
 }
 
 /// Serves until told to stop, then ends everything in order.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError as FileError, Source, ValueKind};
 
-pub use table::{Config, Entry, Rate, Switch, TABLE};
+pub use table::{Config, Entry, KeyPrefix, Rate, RedisUrl, Switch, TABLE};
 
 /// What names in the environment begin with.
 const PREFIX: &str = "FLASHSALE_";
@@ -150,24 +150,22 @@ impl Values {
         let mut text = String::new();
         for entry in TABLE {
             let (value, origin) = self.text(entry.key);
-            let value = redacted(entry.key, value);
+            let value = if value.is_empty() { "none".to_owned() } else { redacted(entry.key, value) };
             text.push_str(&format!("{:width$} = {value}  ({origin})\n", entry.key));
         }
         text
     }
 }
 
-/// A value as it may be shown: the password of a URL is left out.
+/// A value as it may be shown: user and password of a URL are left out, also where it is written wrongly.
 fn redacted(key: &str, text: &str) -> String {
     if !key.ends_with("url") {
         return text.to_owned();
     }
-    match text.split_once("://") {
-        Some((scheme, rest)) => match rest.rsplit_once('@') {
-            Some((_, place)) => format!("{scheme}://***@{place}"),
-            None => text.to_owned(),
-        },
-        None => text.to_owned(),
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (_, None) => text.to_owned(),
+        (Some((scheme, _)), Some((_, place))) if !scheme.contains('@') => format!("{scheme}://***@{place}"),
+        (_, Some((_, place))) => format!("***@{place}"),
     }
 }
 
@@ -228,7 +226,7 @@ pub fn markdown() -> String {
          | key | default | bounds | sets | why this default |\n|---|---|---|---|---|\n",
     );
     for entry in TABLE {
-        let Entry { key, default, bounds, what, why } = entry;
+        let (Entry { key, bounds, what, why, .. }, default) = (entry, entry.default_shown());
         page.push_str(&format!("| `{key}` | `{default}` | {bounds} | {what} | {why} |\n"));
     }
     page
@@ -266,5 +264,35 @@ mod tests {
     fn passwords_of_urls_are_not_shown() {
         assert_eq!(redacted("sql.url", "mysql://u:secret@host/db"), "mysql://***@host/db");
         assert_eq!(redacted("sql.url", "sqlite://a/b.db"), "sqlite://a/b.db");
+        for url in ["redis://u:p@ss/word@host:1", "redis:u:secret@host:1", "u:a://secret@host:1", "secret@host:1"] {
+            let shown = redacted("redis.url", url);
+            assert!(shown.ends_with("***@host:1"), "{shown}");
+            assert!(!shown.contains("secret") && !shown.contains("word"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_told_without_its_password() {
+        let refused = |key: &str, value: &str| {
+            let values = Values::gather(None, [], [(key.to_owned(), value.to_owned())]).unwrap();
+            values.config().unwrap_err().to_string()
+        };
+        for url in ["redis://u:secret@host:port", "redis:secret@host", "http://u:secret@host", "redis://u:%secret@host"]
+        {
+            let told = refused("redis.url", url);
+            assert!(told.starts_with("redis.url") && !told.contains("secret"), "{told}");
+        }
+        assert!(refused("redis.prefix", "a{b}").contains("redis.prefix"));
+        assert!(refused("redis.response-timeout-ms", "0").contains("from 1 to 60000"));
+    }
+
+    #[test]
+    fn settings_that_are_logged_hold_no_password() {
+        let flags = [("redis.url".to_owned(), "redis://u:secret@host".to_owned())];
+        let values = Values::gather(None, [], flags).unwrap();
+        let config = values.config().unwrap();
+        assert_eq!(config.redis_url.as_ref().map(RedisUrl::secret), Some("redis://u:secret@host"));
+        let told = format!("{config:?}{}", values.shown());
+        assert!(told.contains("redis://***@host") && !told.contains("secret"), "{told}");
     }
 }

@@ -3,17 +3,20 @@
 //! The page `docs/reference/config.md`, the flags, the names in the environment and the refusal of unknown keys all come from
 //! here. Does not read anything.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use flashsale_core::SaleId;
+use flashsale_redis::RedisConfig;
 
 /// One setting.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Its name: `group.name`.
     pub key: &'static str,
-    /// What it is when nobody says.
+    /// What it is when nobody says; empty where that is nothing at all.
     pub default: &'static str,
     /// Between what and what it may be; empty where the type says it.
     pub bounds: &'static str,
@@ -24,6 +27,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Its default as a person reads it.
+    #[must_use]
+    pub fn default_shown(&self) -> &'static str {
+        if self.default.is_empty() { "none" } else { self.default }
+    }
+
     /// Its name as a flag: `--http.header-timeout-ms`.
     #[must_use]
     pub fn flag(&self) -> String {
@@ -49,6 +58,28 @@ pub enum Switch {
 /// A share of one: 0 is never, 1 always.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate(pub f64);
+
+/// Where Redis is. Its [`Debug`] leaves user and password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The URL, with its password.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::redacted("redis.url", &self.0))
+    }
+}
+
+/// How keys in Redis begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(pub String);
 
 /// A value that can be read from the text of a setting.
 pub(super) trait Setting: Sized {
@@ -101,6 +132,36 @@ impl Setting for SaleId {
 impl Setting for String {
     fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
         if text.is_empty() { Err("it is not empty".to_owned()) } else { Ok(text.to_owned()) }
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        Ok(Self::from(text))
+    }
+}
+
+impl Setting for RedisUrl {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        // What is no URL at all may be a password all the same: no word of it is told.
+        if !text.contains("://") {
+            return Err("it begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)".to_owned());
+        }
+        RedisConfig::new(text).map(|_| Self(text.to_owned())).map_err(|bad| bad.to_string())
+    }
+}
+
+impl Setting for KeyPrefix {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        let anywhere = RedisConfig::new("redis://localhost").map_err(|bad| bad.to_string())?;
+        anywhere.prefix(text).map(|_| Self(text.to_owned())).map_err(|bad| bad.to_string())
+    }
+}
+
+/// A setting that may be left out: it is, where its text is empty.
+impl<T: Setting> Setting for Option<T> {
+    fn read(text: &str, bounds: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { T::read(text, bounds).map(Some) }
     }
 }
 
@@ -163,6 +224,18 @@ settings! {
     "sql.url" sql_url: String = "sqlite://flashsale-data/flashsale.db",
         "The ledger's database: `sqlite://PATH`",
         "A file in a directory of its own needs nothing to be installed and survives a crash.";
+    "redis.url" redis_url: Option<RedisUrl> = "",
+        "Where the gate is: `redis://`, `redis+sentinel://` or `redis+cluster://` (`rediss` for TLS); without it, in this process's memory",
+        "One process needs no other program; several on one ledger need a gate that they share.";
+    "redis.prefix" redis_prefix: KeyPrefix = "fs",
+        "How keys in Redis begin",
+        "Short, since every key has it, and different shops can share a server by another.";
+    "redis.response_timeout_ms" redis_response_timeout_ms: u64 = "500" in 1 to 60000,
+        "How long one call of Redis may take before its outcome is unknown",
+        "A batch takes a few milliseconds, so half a second of silence is a fault.";
+    "redis.ca" redis_ca: Option<PathBuf> = "",
+        "A PEM file with the certificates that a TLS server's own must lead to; without it, those of the machine",
+        "Servers with public certificates need nothing more.";
     "sale.ordinary" sale_ordinary: SaleId = "shop",
         "The standing sale of orders that name none",
         "Ordinary items are a sale without an end, so they take the same path and have the same promises.";
@@ -205,6 +278,9 @@ settings! {
     "dev.clock" dev_clock: Switch = "false",
         "Whether the clock can be moved by `PUT /dev/v1/clock`",
         "A moved clock ends holds and orders early, so it is asked for by name.";
+    "dev.clock_at_ms" dev_clock_at_ms: u64 = "0" in 0 to 253402300799000,
+        "Where the clock stands at the start, in milliseconds since 1970, while `dev.clock` is on and if the machine's is not later",
+        "A moved clock goes with its process, so one that is started again has to be told.";
     "telemetry.log" telemetry_log: String = "info",
         "What is logged, as `tracing` filters say it",
         "Starts, stops and failures; nothing per request.";

@@ -146,7 +146,7 @@ pub(super) async fn buy(State(app): State<App>, Name(id): Name, request: Request
     let key = form.key.clone();
     let bought = async {
         let body = form.body(sale.clone())?;
-        let purchase = purchase(&app, &who, extract::named_key(&key)?, body)?;
+        let purchase = purchase(&app, &who, extract::named_key(&key)?, body).await?;
         match app.flash().orders.place(&purchase).await {
             Ok(placed) => Ok(format!("/orders/{}", placed.order.id)),
             Err(error) => Err(Problem::of_order(&error, app.now())),

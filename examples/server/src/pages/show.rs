@@ -192,7 +192,8 @@ pub(super) async fn sale(State(app): State<App>, Name(id): Name, headers: Header
     let view = async {
         let asked: Asked = extract::query(&uri)?;
         let unknown = || Problem::new("unknown_sale", "there is no such sale");
-        let face = SaleId::new(&id).ok().and_then(|id| app.board().face(&id)).ok_or_else(unknown)?;
+        let id = SaleId::new(&id).map_err(|_| unknown())?;
+        let face = app.face(&id).await?.ok_or_else(unknown)?;
         let who = member(&app, &headers);
         let now = app.now();
         let (mut coupons, mut balance) = (Vec::new(), Money::ZERO);

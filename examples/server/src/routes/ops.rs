@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::{Answer, json};
 use crate::app::App;
+use crate::board::Pulse;
 use crate::problem::{At, Problem};
 
 /// Passes that run all the time, and how long they may be silent.
@@ -49,20 +50,29 @@ async fn health() -> Response {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// ready, once the ledger answers and the workers run.
+    /// ready, once ledger and gate answer and the workers run.
     status: &'static str,
+    /// What the gate is kept in: memory, redis, redis+sentinel, redis+cluster.
+    gate: &'static str,
     /// The server's time.
     #[schema(value_type = String)]
     server_time: At,
 }
 
-/// Says whether the ledger answers and the workers run.
+/// Says whether ledger and gate answer and the workers run.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200, body = Readiness), (status = 503, description = "unavailable")))]
 async fn ready(State(app): State<App>) -> Answer {
     let wait = Some(Duration::from_secs(1));
     if let Err(error) = app.flash().stock.sales().await {
         tracing::warn!(%error, "not ready: the ledger does not answer");
         return Err(Problem::new("unavailable", "the ledger does not answer").retry_after(wait));
+    }
+    // As of the last look, at most a second ago: who asks here does not reach Redis.
+    if let Pulse::Lost(error) = app.board().pulse() {
+        tracing::warn!(%error, "not ready: the gate does not answer");
+        let gate = app.wired().kept.word();
+        let why = format!("the gate ({gate}) is {}: purchases are answered 503 until it answers", error.code());
+        return Err(Problem::new("unavailable", why).retry_after(wait));
     }
     let (now, reports) = (app.now(), app.flash().reports());
     for pulse in PULSES {
@@ -72,7 +82,7 @@ async fn ready(State(app): State<App>) -> Answer {
             return Err(Problem::new("unavailable", format!("the pass {pulse} does not run")).retry_after(wait));
         }
     }
-    Ok(json(StatusCode::OK, &Readiness { status: "ready", server_time: At(now) }))
+    Ok(json(StatusCode::OK, &Readiness { status: "ready", gate: app.wired().kept.word(), server_time: At(now) }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,11 +96,11 @@ pub(crate) struct Version {
 
 /// Says what runs here.
 #[utoipa::path(get, path = "/version", tag = "operation", responses((status = 200, body = Version)))]
-async fn version() -> Response {
+async fn version(State(app): State<App>) -> Response {
     let view = Version {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
-        gate: "memory",
+        gate: app.wired().kept.word(),
         ledger: "sqlite",
         events: "process",
     };

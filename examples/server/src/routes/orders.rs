@@ -201,7 +201,7 @@ pub(crate) fn on_its_way(order: &Order) -> bool {
 }
 
 /// The purchase that a body asks for.
-pub(crate) fn purchase(
+pub(crate) async fn purchase(
     app: &App,
     buyer: &BuyerId,
     key: flashsale_core::Key,
@@ -209,9 +209,8 @@ pub(crate) fn purchase(
 ) -> Result<Purchase, Problem> {
     let PlaceBody { sale, lines, coupon, address, method, expected_total } = body;
     let sale = sale.unwrap_or_else(|| app.config().sale_ordinary.clone());
-    // The sales that windows of campaigns are sell to claims only, and are not on the board. Who asks for a sale that is not
-    // there costs the ledger nothing.
-    if !app.board().shows(&sale) {
+    // The sales that windows of campaigns are sell to claims only, and are not on the board.
+    if app.face(&sale).await?.is_none() {
         return Err(Problem::new("unknown_sale", "there is no such sale"));
     }
     let method = match method {
@@ -263,7 +262,7 @@ async fn try_place(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Re
     let buyer = extract::member(app, headers)?;
     let key = extract::key(headers)?;
     let body: PlaceBody = extract::json(app, headers, body).await?;
-    let purchase = purchase(app, &buyer, key, body)?;
+    let purchase = purchase(app, &buyer, key, body).await?;
     match app.flash().orders.place(&purchase).await {
         Ok(placed) => {
             let given = placed.answer.into();

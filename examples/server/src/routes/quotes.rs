@@ -76,7 +76,7 @@ async fn quote(State(app): State<App>, request: Request<Body>) -> Answer {
     let member = extract::member(&app, &parts.headers)?;
     let body: QuoteBody = extract::json(&app, &parts.headers, body).await?;
     let sale = body.sale.unwrap_or_else(|| app.config().sale_ordinary.clone());
-    let face = app.board().face(&sale).ok_or_else(|| Problem::new("unknown_sale", "there is no such sale"))?;
+    let face = app.face(&sale).await?.ok_or_else(|| Problem::new("unknown_sale", "there is no such sale"))?;
     let method = match body.method {
         None => Method::new(CARD).map_err(|bad| Problem::new("method", bad.to_string()))?,
         Some(method) if [CARD, WALLET].contains(&method.as_str()) => method,

@@ -132,7 +132,8 @@ async fn list(State(app): State<App>, headers: HeaderMap) -> Answer {
     responses((status = 200, body = SaleView), (status = 304, description = "As the ETag says"), (status = 404, description = "unknown_sale")))]
 async fn show(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Answer {
     let now = app.now();
-    let face = SaleId::new(&id).ok().and_then(|id| app.board().face(&id)).ok_or_else(unknown)?;
+    let id = SaleId::new(&id).map_err(|_| unknown())?;
+    let face = app.face(&id).await?.ok_or_else(unknown)?;
     let tag = format!("W/\"{}-{}\"", face.tick, face.standing(now).code());
     Ok(public(&SaleView::of(&face, now), &tag, &headers))
 }
@@ -146,6 +147,7 @@ fn unknown() -> Problem {
     responses((status = 200, description = "text/event-stream"), (status = 404, description = "unknown_sale"), (status = 503, description = "streams_full")))]
 async fn watch(State(app): State<App>, Name(id): Name) -> Answer {
     let id = SaleId::new(&id).map_err(|_| unknown())?;
+    app.face(&id).await?.ok_or_else(unknown)?;
     match app.board().watch(&id) {
         Watching::Yes { face, frames, turn } => Ok(stream::answer(&face, app.now(), frames, turn)),
         Watching::UnknownSale => Err(unknown()),
