@@ -25,8 +25,9 @@ const MEMBER: HeaderName = HeaderName::from_static("flashsale-member");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// How long a call is repeated before it counts as unanswered: longer than a restart of the server takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a call is repeated before it counts as unanswered: longer than a restart of a server, or of
+/// Redis, takes, and than servers wait before they take a sale back from a gate that is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A single attempt that takes longer has no answer: above the server's own request deadline.
 const ATTEMPT: Duration = Duration::from_secs(15);
 /// The first wait before a repeat; it doubles up to [`WAIT_MAX`].
@@ -193,6 +194,12 @@ impl Client {
     pub(crate) fn new(to: SocketAddr) -> Self {
         let host = HeaderValue::from_str(&to.to_string()).expect("an address is ASCII");
         Self { to, host, wire: None, body: Vec::with_capacity(1024) }
+    }
+
+    /// Where it sends to.
+    #[cfg(test)]
+    pub(crate) fn to(&self) -> SocketAddr {
+        self.to
     }
 
     /// The body of the last answer.

@@ -9,6 +9,7 @@ mod client;
 #[cfg(test)]
 mod fake;
 mod ledger;
+mod redis;
 mod report;
 mod run;
 mod scenario;
@@ -17,15 +18,17 @@ mod server;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::ledger::Ledger;
+use crate::redis::Gate;
 use crate::report::{Identity, Report};
-use crate::run::Watch;
+use crate::run::{Victim, Watch};
 use crate::scenario::{Scenario, Stage};
-use crate::server::Server;
+use crate::server::{Clock, Plan, Servers};
 
 /// Why a run could not be played to its end.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,9 @@ pub(crate) enum Failure {
     /// The server does not do what it must for the scenario to be played.
     #[error("the server: {0}")]
     Server(String),
+    /// Redis does not start, or is not installed.
+    #[error("Redis: {0}")]
+    Redis(#[from] flashsale_services::StartError),
     /// The ledger's file cannot be read, or is not what was expected.
     #[error("the ledger's file: {0}")]
     Ledger(#[from] sqlx::Error),
@@ -103,6 +109,60 @@ struct Wish {
     /// Kill the server after so many answers, start it again on the same file, and go on with the same keys
     #[arg(long, conflicts_with = "url")]
     kill_after: Option<u64>,
+    /// Keep the gate on a Redis of this run's own (`redis-server` must be installed)
+    #[arg(long, conflicts_with = "url")]
+    redis: bool,
+    /// Keep the gate on this Redis, on loopback; the run's keys begin with fs-load- and stay there
+    #[arg(long = "redis.url", value_name = "URL", conflicts_with_all = ["url", "redis"])]
+    redis_url: Option<String>,
+    /// Kill the run's own Redis after so many answers, start it again on the same files, and go on with the same keys
+    #[arg(long, requires = "redis")]
+    kill_redis_after: Option<u64>,
+    /// How many server processes share gate and ledger; clients are spread over them, `--kill-after` kills the first
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4), conflicts_with = "url")]
+    servers: u8,
+}
+
+impl Wish {
+    /// Refuses what would prove nothing.
+    fn check(&self) -> Result<(), Failure> {
+        let memory = !self.redis && self.redis_url.is_none();
+        if self.servers > 1 && memory {
+            return Err(Failure::Usage(
+                "a gate in memory serves one process: --servers needs --redis or --redis.url".into(),
+            ));
+        }
+        // G6 compares numbers that one gate gave. A gate that is loaded anew begins again with 1.
+        let gate_ends = self.kill_redis_after.is_some() || (memory && self.kill_after.is_some());
+        if self.scenario == Scenario::Fair && gate_ends {
+            return Err(Failure::Usage(
+                "fair compares the numbers of one gate; a kill that ends the gate begins others".into(),
+            ));
+        }
+        if let Some(url) = &self.redis_url
+            && !on_loopback(url)
+        {
+            return Err(Failure::Usage("--redis.url is not on loopback; the load tool loads no other machine".into()));
+        }
+        Ok(())
+    }
+
+    fn kills(&self) -> Vec<(Victim, u64)> {
+        let of = |victim, after: Option<u64>| after.map(|after| (victim, after));
+        [of(Victim::Server, self.kill_after), of(Victim::Redis, self.kill_redis_after)].into_iter().flatten().collect()
+    }
+}
+
+/// Whether every host of a URL of Redis is this machine.
+fn on_loopback(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+    let hosts = place.split('/').next().unwrap_or_default();
+    hosts.split(',').all(|host| {
+        let name = host.rsplit_once(':').filter(|(name, _)| !name.ends_with(':')).map_or(host, |(name, _)| name);
+        let name = name.trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 fn main() -> ExitCode {
@@ -173,39 +233,58 @@ fn write(to: Option<PathBuf>, what: &impl serde::Serialize) -> Result<(), Failur
 }
 
 async fn run(wish: Wish) -> Result<Report, Failure> {
-    let scenario = wish.scenario;
-    let watch = Watch::over(&scenario.name(), scenario.requests() as u64, wish.kill_after);
+    wish.check()?;
+    let (scenario, kills) = (wish.scenario, wish.kills());
+    let watch = Watch::over(&scenario.name(), scenario.requests() as u64, &kills);
     let commit = commit().await;
-    let (Some(url), Some(db)) = (&wish.url, &wish.db) else {
-        let mut server = Server::start(scenario.rates(), wish.seed).await?;
-        let ledger = Ledger::open(&server.database()).await?;
-        let stage =
-            Stage { server: server.address(), ledger, seed: wish.seed, suffix: String::new(), watch: watch.clone() };
-        let crashes = AtomicU64::new(0);
-        let crash = async {
-            watch.kill_due().await;
-            server.kill_and_restart().await?;
-            crashes.fetch_add(1, Ordering::Relaxed);
-            // From here on only the other branch can end the run.
-            std::future::pending::<Result<Report, Failure>>().await
-        };
-        let report = tokio::select! {
-            report = scenario.play(&stage, commit) => report,
-            failed = crash => failed,
-        };
-        server.stop().await;
-        let mut report = report?;
-        if let Some(answers) = wish.kill_after {
-            // A fault that was asked for and did not happen proves nothing.
-            let what = format!("kills of the server, after {answers} answers");
-            report.identities.push(Identity::exact(&what, 1, crashes.into_inner()));
-        }
-        return Ok(report);
+    if let (Some(url), Some(db)) = (&wish.url, &wish.db) {
+        let (servers, ledger) = (vec![loopback(url)?], Ledger::open(db).await?);
+        let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
+        let stage = Stage { servers, ledger, seed: wish.seed, suffix, watch, clock: Mutex::default() };
+        return scenario.play(&stage, commit).await;
+    }
+    let gate = match wish.redis_url.clone() {
+        Some(url) => Gate::given(url),
+        None if wish.redis => Gate::own().await?,
+        None => Gate::Memory,
     };
-    let server = loopback(url)?;
-    let ledger = Ledger::open(db).await?;
-    let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
-    scenario.play(&Stage { server, ledger, seed: wish.seed, suffix, watch }, commit).await
+    let clock = if scenario.moves_the_clock() { Clock::Moved } else { Clock::Machine };
+    let plan = Plan { rates: scenario.rates(), seed: wish.seed, clock, gate: gate.clone(), count: wish.servers };
+    let mut servers = Servers::start(plan).await?;
+    let ledger = Ledger::open(&servers.database()).await?;
+    let (addresses, suffix) = (servers.addresses(), String::new());
+    let stage = Stage { servers: addresses, ledger, seed: wish.seed, suffix, watch, clock: Mutex::default() };
+    let (servers_killed, redis_killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let server_crash = async {
+        stage.watch.kill_due(Victim::Server).await;
+        servers.kill_and_restart(&stage).await?;
+        servers_killed.fetch_add(1, Ordering::Relaxed);
+        // From here on only another branch can end the run.
+        std::future::pending::<Result<Report, Failure>>().await
+    };
+    let redis_crash = async {
+        stage.watch.kill_due(Victim::Redis).await;
+        gate.kill_and_restart().await?;
+        redis_killed.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<Result<Report, Failure>>().await
+    };
+    let report = tokio::select! {
+        report = scenario.play(&stage, commit) => report,
+        failed = server_crash => failed,
+        failed = redis_crash => failed,
+    };
+    servers.stop().await;
+    let mut report = report?;
+    for (victim, after) in kills {
+        // A fault that was asked for and did not happen proves nothing.
+        let (name, seen) = match victim {
+            Victim::Server => ("a server", &servers_killed),
+            Victim::Redis => ("Redis", &redis_killed),
+        };
+        let what = format!("kills of {name}, after {after} answers");
+        report.identities.push(Identity::exact(&what, 1, seen.load(Ordering::Relaxed)));
+    }
+    Ok(report)
 }
 
 /// The address in a URL, if it is this machine: a load test is no weapon.
@@ -253,5 +332,34 @@ mod tests {
         Arguments::command().debug_assert();
         assert!(Arguments::try_parse_from(["x", "run", "fair", "--url", "http://127.0.0.1:1"]).is_err(), "no file");
         assert!(Arguments::try_parse_from(["x", "run", "fair", "--kill-after", "5", "--json", "f"]).is_ok());
+        assert!(
+            Arguments::try_parse_from(["x", "run", "sync", "--kill-redis-after", "5"]).is_err(),
+            "not ours to kill"
+        );
+        assert!(Arguments::try_parse_from(["x", "run", "sync", "--redis", "--redis.url", "redis://[::1]"]).is_err());
+    }
+
+    #[test]
+    fn what_would_prove_nothing_is_refused() {
+        let checked = |line: &str| {
+            let words = ["x", "run"].into_iter().chain(line.split(' '));
+            let Verb::Run(wish) = Arguments::try_parse_from(words).unwrap().verb else { panic!("{line}") };
+            wish.check().is_ok()
+        };
+        for (line, fine) in [
+            ("sync --servers 2", false),
+            ("sync --servers 2 --redis", true),
+            ("sync --servers 2 --redis.url redis://127.0.0.1", true),
+            ("fair --redis --servers 2 --kill-after 5", true),
+            ("fair --kill-after 5", false),
+            ("fair --redis --kill-redis-after 5", false),
+            ("sync --redis --kill-redis-after 5 --kill-after 6", true),
+            ("sync --redis.url redis://u:p@localhost:1/2", true),
+            ("sync --redis.url redis+cluster://127.0.0.1:1,[::1]:2", true),
+            ("sync --redis.url redis+sentinel://127.0.0.1:1,192.0.2.1:2/shop", false),
+            ("sync --redis.url redis://127.0.0.1@example.org", false),
+        ] {
+            assert_eq!(checked(line), fine, "{line}");
+        }
     }
 }

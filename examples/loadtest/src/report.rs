@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
 
@@ -40,16 +40,24 @@ pub(crate) struct Report {
 }
 
 /// What stands behind the three parts of the system.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wiring {
-    pub(crate) gate: &'static str,
-    pub(crate) ledger: &'static str,
-    pub(crate) events: &'static str,
+    /// memory, redis, redis+sentinel, redis+cluster.
+    pub(crate) gate: String,
+    pub(crate) ledger: String,
+    pub(crate) events: String,
+    /// Processes over the same gate and ledger; told where there are several.
+    #[serde(default = "one", skip_serializing_if = "alone")]
+    pub(crate) servers: usize,
 }
 
-impl Wiring {
-    /// The wiring that this tool starts.
-    pub(crate) const LOCAL: Self = Self { gate: "memory", ledger: "sqlite", events: "process" };
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn alone(servers: &usize) -> bool {
+    *servers == 1
 }
 
 /// Latencies in milliseconds, to a tenth; zero where there was nothing to time.
@@ -110,11 +118,12 @@ impl Report {
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<22} {value}");
-        let wiring = self.wiring;
+        let Wiring { gate, ledger, events, servers } = &self.wiring;
+        let several = if *servers == 1 { String::new() } else { format!(", {servers} servers") };
         writeln!(
             f,
-            "{}  gate {}, ledger {}, events {}, commit {}, seed {}",
-            self.scenario, wiring.gate, wiring.ledger, wiring.events, self.commit, self.seed
+            "{}  gate {gate}, ledger {ledger}, events {events}{several}, commit {}, seed {}",
+            self.scenario, self.commit, self.seed
         )?;
         row(f, "requests", self.requests.to_string())?;
         row(f, "accepted", self.accepted.to_string())?;
@@ -171,7 +180,7 @@ pub(crate) mod tests {
     pub(crate) fn example() -> Report {
         Report {
             scenario: "event-500".into(),
-            wiring: Wiring::LOCAL,
+            wiring: Wiring { gate: "memory".into(), ledger: "sqlite".into(), events: "process".into(), servers: 1 },
             commit: "abc".into(),
             seed: 1,
             requests: 50_000,
@@ -207,6 +216,11 @@ pub(crate) mod tests {
             r#""identities":[{"name":"confirmed = 500","holds":true,"seen":"500"}]}"#,
         );
         assert_eq!(serde_json::to_string(&example()).unwrap(), golden);
+        let mut two = example();
+        two.wiring = Wiring { gate: "redis".into(), servers: 2, ..two.wiring };
+        let told = serde_json::to_string(&two.wiring).unwrap();
+        assert_eq!(told, r#"{"gate":"redis","ledger":"sqlite","events":"process","servers":2}"#);
+        assert!(two.to_string().starts_with("event-500  gate redis, ledger sqlite, events process, 2 servers,"));
     }
 
     #[test]

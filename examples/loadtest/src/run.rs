@@ -25,29 +25,46 @@ const HELLO_AT_A_TIME: usize = 100;
 /// The bar moves once in so many answers.
 const BAR_STEP: u64 = 64;
 
-/// Counts answers while the load runs: for the progress bar, and for the moment at which the server is to be killed.
+/// What is killed in the middle of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Victim {
+    /// A server.
+    Server,
+    /// Redis.
+    Redis,
+}
+
+/// A kill that was asked for.
+#[derive(Debug)]
+struct Kill {
+    victim: Victim,
+    after: u64,
+    reached: Notify,
+}
+
+/// Counts answers while the load runs: for the progress bar, and for the moments at which something is to be killed.
 #[derive(Debug)]
 pub(crate) struct Watch {
     answered: AtomicU64,
     bar: ProgressBar,
-    kill_after: Option<u64>,
-    reached: Notify,
+    kills: Vec<Kill>,
 }
 
 impl Watch {
     /// Watches a load of `requests`. The bar shows only where there is a terminal.
-    pub(crate) fn over(name: &str, requests: u64, kill_after: Option<u64>) -> Arc<Self> {
+    pub(crate) fn over(name: &str, requests: u64, kills: &[(Victim, u64)]) -> Arc<Self> {
         let bar = ProgressBar::with_draw_target(Some(requests), ProgressDrawTarget::stderr());
         let style = "{prefix:>12} [{bar:40}] {pos}/{len} {per_sec} {elapsed}";
         bar.set_style(ProgressStyle::with_template(style).expect("a template").progress_chars("=> "));
         bar.set_prefix(name.to_owned());
-        Arc::new(Self { answered: AtomicU64::new(0), bar, kill_after, reached: Notify::new() })
+        let kill = |&(victim, after): &(Victim, u64)| Kill { victim, after, reached: Notify::new() };
+        Arc::new(Self { answered: AtomicU64::new(0), bar, kills: kills.iter().map(kill).collect() })
     }
 
     /// Watches nothing.
     pub(crate) fn silent() -> Arc<Self> {
         let bar = ProgressBar::hidden();
-        Arc::new(Self { answered: AtomicU64::new(0), bar, kill_after: None, reached: Notify::new() })
+        Arc::new(Self { answered: AtomicU64::new(0), bar, kills: Vec::new() })
     }
 
     /// Counts an answer.
@@ -56,14 +73,17 @@ impl Watch {
         if answered.is_multiple_of(BAR_STEP) {
             self.bar.set_position(answered);
         }
-        if self.kill_after == Some(answered) {
-            self.reached.notify_one();
+        for kill in self.kills.iter().filter(|kill| kill.after == answered) {
+            kill.reached.notify_one();
         }
     }
 
     /// Waits until as many answers have come as were asked for; for ever, if none were.
-    pub(crate) async fn kill_due(&self) {
-        self.reached.notified().await;
+    pub(crate) async fn kill_due(&self, victim: Victim) {
+        match self.kills.iter().find(|kill| kill.victim == victim) {
+            Some(kill) => kill.reached.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Begins to count time.
@@ -249,9 +269,9 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// `at_a_time` connections, opened before the load starts.
-    pub(crate) async fn gather(to: SocketAddr, at_a_time: usize, watch: Arc<Watch>) -> Self {
-        let mut clients: Vec<Client> = (0..at_a_time).map(|_| Client::new(to)).collect();
+    /// `at_a_time` connections, opened before the load starts, in turn to each of these servers.
+    pub(crate) async fn gather(to: &[SocketAddr], at_a_time: usize, watch: Arc<Watch>) -> Self {
+        let mut clients: Vec<Client> = to.iter().cycle().take(at_a_time).map(|to| Client::new(*to)).collect();
         for client in &mut clients {
             // A connection that cannot be made now is made, or counted as broken, by its first call.
             let _ = client.connect().await;
@@ -300,7 +320,7 @@ impl Crowd {
 
 /// Requests per second of the route that does nothing, by the same client.
 pub(crate) async fn hello_per_s(to: SocketAddr) -> f64 {
-    let mut crowd = Crowd::gather(to, HELLO_AT_A_TIME, Watch::silent()).await;
+    let mut crowd = Crowd::gather(&[to], HELLO_AT_A_TIME, Watch::silent()).await;
     let hello = Call::get(path("/hello"));
     let tally = crowd.send(0..HELLO_REQUESTS, move |_| hello.clone()).await;
     tally.http.get(&200).copied().unwrap_or(0) as f64 / tally.elapsed().as_secs_f64()
@@ -323,7 +343,7 @@ mod tests {
             }
         })
         .await;
-        let mut crowd = Crowd::gather(server, 7, Watch::silent()).await;
+        let mut crowd = Crowd::gather(&[server], 7, Watch::silent()).await;
         let make = |n: usize| Call::post(path("/v1/orders"), "{}".into()).by("m").keyed(&n.to_string());
         let mut tally = crowd.send(0..3, make).await;
         tally.add(crowd.send(3..100, make).await);
@@ -341,12 +361,25 @@ mod tests {
     #[tokio::test]
     async fn the_moment_to_kill_comes_at_the_answer_asked_for() {
         let server = fake::serve(|_, _| (200, "{}".into())).await;
-        let watch = Watch::over("test", 10, Some(5));
-        let mut crowd = Crowd::gather(server, 2, watch.clone()).await;
+        let watch = Watch::over("test", 10, &[(Victim::Redis, 5), (Victim::Server, 6)]);
+        let mut crowd = Crowd::gather(&[server], 2, watch.clone()).await;
         crowd.send(0..4, |_| Call::get(path("/"))).await;
-        let due = tokio::time::timeout(Duration::from_millis(1), watch.kill_due()).await;
+        let due = tokio::time::timeout(Duration::from_millis(1), watch.kill_due(Victim::Redis)).await;
         assert!(due.is_err(), "four answers are not five");
         crowd.send(4..5, |_| Call::get(path("/"))).await;
-        watch.kill_due().await;
+        watch.kill_due(Victim::Redis).await;
+        let due = tokio::time::timeout(Duration::from_millis(1), watch.kill_due(Victim::Server)).await;
+        assert!(due.is_err(), "five answers are not six");
+    }
+
+    #[tokio::test]
+    async fn connections_are_spread_over_all_servers() {
+        let one = fake::serve(|_, _| (202, r#"{"id":"one"}"#.into())).await;
+        let two = fake::serve(|_, _| (202, r#"{"id":"two"}"#.into())).await;
+        let mut crowd = Crowd::gather(&[one, two], 4, Watch::silent()).await;
+        let on = |server| crowd.clients.iter().filter(|client| client.to() == server).count();
+        assert_eq!((on(one), on(two)), (2, 2));
+        let tally = crowd.send(0..100, |_| Call::get(path("/"))).await;
+        assert_eq!(tally.accepted(), 100);
     }
 }

@@ -1,17 +1,21 @@
-//! The server as a separate process: built or found, started on a free port in a directory of its own, stopped by its id.
+//! Servers as separate processes: built or found, started on free ports over one directory, stopped by their ids.
 //!
-//! Owns the process and the directory, and that neither outlives the run, whatever ends it. Does not talk HTTP.
+//! Owns the processes and the directory, and that none of it outlives the run, whatever ends it. Does not talk HTTP.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 use crate::Failure;
+use crate::redis::Gate;
+use crate::scenario::Stage;
 
 /// How long the server may take to listen.
 const START: Duration = Duration::from_secs(30);
@@ -56,55 +60,105 @@ impl Drop for Directory {
     }
 }
 
-/// A server that this tool started. It is killed when this is dropped.
+/// Which time servers go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The machine's; with a gate on Redis, that of Redis.
+    Machine,
+    /// One that the scenario moves.
+    Moved,
+}
+
+/// The servers that are wanted.
 #[derive(Debug)]
-pub(crate) struct Server {
-    child: Child,
-    address: SocketAddr,
+pub(crate) struct Plan {
+    /// What the simulated payment does.
+    pub(crate) rates: Rates,
+    /// Chooses its fates.
+    pub(crate) seed: u64,
+    /// Which time they go by.
+    pub(crate) clock: Clock,
+    /// Where their gate is kept.
+    pub(crate) gate: Gate,
+    /// How many.
+    pub(crate) count: u8,
+}
+
+/// What is the same for all servers of a run.
+#[derive(Debug)]
+struct Common {
     binary: PathBuf,
     flags: Vec<OsString>,
+    variables: Vec<(&'static str, String)>,
     directory: Directory,
 }
 
-impl Server {
-    /// Starts a server with an empty database.
+/// A process and where it listens. It is killed when this is dropped.
+#[derive(Debug)]
+struct Process {
+    n: u8,
+    child: Child,
+    address: SocketAddr,
+}
+
+/// Servers that this tool started, over one ledger and one gate. They are killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    processes: Vec<Process>,
+    common: Arc<Common>,
+}
+
+impl Servers {
+    /// Starts servers with an empty database, all at the same time.
     ///
     /// # Errors
-    /// [`Failure::Server`] if it cannot be built, or does not listen in time.
-    pub(crate) async fn start(rates: Rates, seed: u64) -> Result<Self, Failure> {
+    /// [`Failure::Server`] if they cannot be built, or one does not listen in time.
+    pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
         let binary = locate().await?;
         let directory = Directory::create()?;
-        let flags = flags(&directory, rates, seed);
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (child, address) = launch(&binary, &flags, any, &directory).await?;
-        Ok(Self { child, address, binary, flags, directory })
+        let flags = flags(&directory, &plan);
+        let common = Arc::new(Common { binary, flags, variables: plan.gate.variables(), directory });
+        let mut starts = JoinSet::new();
+        for n in 0..plan.count {
+            let common = common.clone();
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            starts.spawn(async move { common.launch(n, any, 0).await });
+        }
+        let mut processes = Vec::new();
+        while let Some(started) = starts.join_next().await {
+            processes.push(started.map_err(std::io::Error::other)??);
+        }
+        Ok(Self { processes, common })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.processes.iter().map(|process| process.address).collect()
     }
 
-    /// Its database.
+    /// Their database.
     pub(crate) fn database(&self) -> PathBuf {
-        database(&self.directory)
+        database(&self.common.directory)
     }
 
-    /// Kills it as a crash would, and starts it again on the same file and the same port.
+    /// Kills the first as a crash would, and starts it again on the same file and the same port.
     ///
     /// # Errors
     /// [`Failure::Server`] if it does not come back.
-    pub(crate) async fn kill_and_restart(&mut self) -> Result<(), Failure> {
-        self.child.kill().await?;
-        let (child, _) = launch(&self.binary, &self.flags, self.address, &self.directory).await?;
-        self.child = child;
+    pub(crate) async fn kill_and_restart(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let first = &mut self.processes[0];
+        first.child.kill().await?;
+        // The clock that the scenario moved went with it.
+        *first = self.common.launch(first.n, first.address, stage.clock_at_ms()).await?;
         Ok(())
     }
 
-    /// Stops it and waits until it is gone.
+    /// Stops them and waits until they are gone.
     pub(crate) async fn stop(mut self) {
-        // It may have ended by itself; then there is nothing to stop.
-        let _ = self.child.kill().await;
+        for process in &mut self.processes {
+            // It may have ended by itself; then there is nothing to stop.
+            let _ = process.child.kill().await;
+        }
     }
 }
 
@@ -112,13 +166,14 @@ fn database(directory: &Directory) -> PathBuf {
     directory.path().join("flashsale.db")
 }
 
-fn flags(directory: &Directory, rates: Rates, seed: u64) -> Vec<OsString> {
+fn flags(directory: &Directory, plan: &Plan) -> Vec<OsString> {
+    let Plan { rates, seed, clock, .. } = plan;
     let mut url = OsString::from("sqlite://");
     url.push(database(directory));
     let pairs: [(&str, OsString); 9] = [
         ("--sql.url", url),
         ("--dev.members", "true".into()),
-        ("--dev.clock", "true".into()),
+        ("--dev.clock", (*clock == Clock::Moved).to_string().into()),
         ("--payment.decline-rate", rates.decline.to_string().into()),
         ("--payment.leave-rate", rates.leave.to_string().into()),
         ("--payment.unknown-rate", "0".into()),
@@ -151,41 +206,40 @@ async fn locate() -> Result<PathBuf, Failure> {
     }
 }
 
-async fn launch(
-    binary: &Path,
-    flags: &[OsString],
-    bind: SocketAddr,
-    directory: &Directory,
-) -> Result<(Child, SocketAddr), Failure> {
-    let log = directory.path().join("server.log");
-    let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-    let mut child = Command::new(binary)
-        .arg("serve")
-        .args(["--http.bind", &bind.to_string()])
-        .args(flags)
-        .current_dir(directory.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(errors)
-        .kill_on_drop(true)
-        .spawn()?;
-    let stdout = child.stdout.take().ok_or_else(|| Failure::Server("no standard output".into()))?;
-    let mut lines = BufReader::new(stdout).lines();
-    let heard = tokio::time::timeout(START, async {
-        while let Some(line) = lines.next_line().await? {
-            if let Some(address) = listening(&line) {
-                return Ok(Some(address));
+impl Common {
+    /// Starts a process and waits until it listens.
+    async fn launch(&self, n: u8, bind: SocketAddr, clock_at_ms: i64) -> Result<Process, Failure> {
+        let log = self.directory.path().join(format!("server-{n}.log"));
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut child = Command::new(&self.binary)
+            .arg("serve")
+            .args(["--http.bind", &bind.to_string(), "--dev.clock-at-ms", &clock_at_ms.to_string()])
+            .args(&self.flags)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| Failure::Server("no standard output".into()))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let heard = tokio::time::timeout(START, async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(address) = listening(&line) {
+                    return Ok(Some(address));
+                }
             }
-        }
-        Ok::<_, std::io::Error>(None)
-    });
-    let Ok(Ok(Some(address))) = heard.await else {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        return Err(Failure::Server(format!("it does not listen; it said:\n{said}")));
-    };
-    // Whatever else it prints must not fill the pipe.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Ok((child, address))
+            Ok::<_, std::io::Error>(None)
+        });
+        let Ok(Ok(Some(address))) = heard.await else {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            return Err(Failure::Server(format!("it does not listen; it said:\n{said}")));
+        };
+        // Whatever else it prints must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Process { n, child, address })
+    }
 }
 
 /// The address in the line with which the server says that it listens.

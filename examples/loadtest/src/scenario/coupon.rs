@@ -81,7 +81,7 @@ fn opening_after(now: i64) -> i64 {
 
 /// Plays `coupon-1000`, `coupon-one` or `coupon-one-key`.
 pub(super) async fn play(scenario: Scenario, stage: &Stage) -> Result<Played, Failure> {
-    let mut client = Client::new(stage.server);
+    let mut client = Client::new(stage.first());
     let campaign = stage.named(&scenario.name());
     let now = server_now(&mut client).await?;
     // A window must not end in the middle of the run.
@@ -89,7 +89,7 @@ pub(super) async fn play(scenario: Scenario, stage: &Stage) -> Result<Played, Fa
     create(&mut client, stage, &campaign, if near { "01:00" } else { "13:00" }, None).await?;
 
     let at_a_time = if scenario == Scenario::Coupon1000 { 32 } else { CLAIMS };
-    let mut crowd = Crowd::gather(stage.server, at_a_time, stage.watch.clone()).await;
+    let mut crowd = Crowd::gather(&stage.servers, at_a_time, stage.watch.clone()).await;
     let (name, suffix) = (campaign.clone(), stage.suffix.clone());
     let began = Instant::now();
     let tally = crowd
@@ -135,11 +135,11 @@ fn identities(scenario: Scenario, tally: &Tally, rows: u64, members: u64) -> Vec
 
 /// Plays `coupon-day`, moving the server's clock.
 pub(super) async fn play_day(stage: &Stage) -> Result<Played, Failure> {
-    let mut client = Client::new(stage.server);
+    let mut client = Client::new(stage.first());
     let campaign = stage.named("coupon-day");
     let opens_at = opening_after(server_now(&mut client).await?);
     create(&mut client, stage, &campaign, "13:00", Some(opens_at)).await?;
-    let mut crowd = Crowd::gather(stage.server, 32, stage.watch.clone()).await;
+    let mut crowd = Crowd::gather(&stage.servers, 32, stage.watch.clone()).await;
     let began = Instant::now();
     let (name, suffix) = (campaign.clone(), stage.suffix.clone());
     let press = move |phase: &'static str| {
@@ -147,17 +147,17 @@ pub(super) async fn play_day(stage: &Stage) -> Result<Played, Failure> {
         move |n: usize| claim(&name, &format!("m{n}{suffix}"), &format!("claim-{phase}"))
     };
 
-    set_clock(&mut client, opens_at - EARLY_BY_MS).await?;
+    stage.set_clock(opens_at - EARLY_BY_MS).await?;
     let early = crowd.send(0..EARLY, press("early")).await;
-    set_clock(&mut client, opens_at).await?;
+    stage.set_clock(opens_at).await?;
     let first = crowd.send(0..CLAIMS, press("first")).await;
     let unlucky = first.lost.clone();
-    set_clock(&mut client, opens_at + DAY_MS - EARLY_BY_MS).await?;
+    stage.set_clock(opens_at + DAY_MS - EARLY_BY_MS).await?;
     let again = {
         let (press, unlucky) = (press("again"), unlucky.clone());
         crowd.send(0..EARLY.min(unlucky.len()), move |k| press(unlucky[k])).await
     };
-    set_clock(&mut client, opens_at + DAY_MS).await?;
+    stage.set_clock(opens_at + DAY_MS).await?;
     let next = {
         let (press, unlucky) = (press("next"), unlucky.clone());
         crowd.send(0..unlucky.len(), move |k| press(unlucky[k])).await
@@ -178,14 +178,6 @@ pub(super) async fn play_day(stage: &Stage) -> Result<Played, Failure> {
         tally.add(phase);
     }
     finish(stage, &mut client, began, tally, campaign, by_window.iter().sum(), identities).await
-}
-
-async fn set_clock(client: &mut Client, to: i64) -> Result<(), Failure> {
-    let body = json(&json!({ "now": rfc3339(to) }));
-    client
-        .insist(&Call::put(path("/dev/v1/clock"), body).by("operator").keyed(&format!("clock-{to}")), &[200, 204])
-        .await?;
-    Ok(())
 }
 
 async fn finish(

@@ -7,7 +7,7 @@ mod sale;
 mod wallet;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::Failure;
 use crate::audit::{Received, audit};
-use crate::client::{Call, Client, path};
+use crate::client::{Call, Client, json, path};
 use crate::ledger::{Ended, Ledger, Scope};
 use crate::report::{Identity, Latency, Report, Wiring, tenth};
 use crate::run::{Tally, Watch, hello_per_s};
@@ -70,9 +70,9 @@ pub(crate) enum Scenario {
 /// Where a scenario is played.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    /// The server.
-    pub(crate) server: SocketAddr,
-    /// Its database, for reading.
+    /// The servers: one, or several over the same gate and ledger.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// Their database, for reading.
     pub(crate) ledger: Ledger,
     /// Chooses who leaves.
     pub(crate) seed: u64,
@@ -80,6 +80,8 @@ pub(crate) struct Stage {
     pub(crate) suffix: String,
     /// Counts answers.
     pub(crate) watch: Arc<Watch>,
+    /// Where the scenario moved the clock of the servers, and when.
+    pub(crate) clock: Mutex<Option<(i64, Instant)>>,
 }
 
 /// What a scenario leaves behind.
@@ -104,6 +106,11 @@ impl Scenario {
     /// One sentence on what it does.
     pub(crate) fn says(self) -> String {
         self.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+    }
+
+    /// Whether it moves the clock of the servers.
+    pub(crate) fn moves_the_clock(self) -> bool {
+        self == Self::CouponDay
     }
 
     /// What the simulated payment has to do for it.
@@ -132,7 +139,8 @@ impl Scenario {
     /// # Errors
     /// [`Failure`] if it could not be played; what was found wrong is in the report.
     pub(crate) async fn play(self, stage: &Stage, commit: String) -> Result<Report, Failure> {
-        let before = hello_per_s(stage.server).await;
+        let wiring = stage.wiring().await?;
+        let before = hello_per_s(stage.first()).await;
         stage.watch.begin();
         let played = match self {
             Self::Plan10k | Self::Sync | Self::Cache | Self::Event500 | Self::EventAll | Self::Safe10k | Self::Fair => {
@@ -144,14 +152,14 @@ impl Scenario {
             Self::WalletCoupon => wallet::play_coupon(stage).await?,
         };
         stage.watch.end();
-        let after = hello_per_s(stage.server).await;
+        let after = hello_per_s(stage.first()).await;
         let audit = audit(&stage.ledger, &played.scope, &played.received).await?;
         let Played { tally, ended, .. } = played;
         let elapsed_s = tally.elapsed().as_secs_f64();
         let answered = tally.http.values().sum::<u64>();
         Ok(Report {
             scenario: self.name(),
-            wiring: Wiring::LOCAL,
+            wiring,
             commit,
             seed: stage.seed,
             requests: tally.requests,
@@ -177,6 +185,47 @@ impl Scenario {
 }
 
 impl Stage {
+    /// The server that is asked where one suffices.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.servers[0]
+    }
+
+    /// What stands behind the servers, by their own word.
+    ///
+    /// # Errors
+    /// [`Failure::Server`] if they are wired differently.
+    async fn wiring(&self) -> Result<Wiring, Failure> {
+        let mut told: Vec<Wiring> = Vec::new();
+        for server in &self.servers {
+            let mut client = Client::new(*server);
+            client.insist(&Call::get(path("/version")), &[200]).await?;
+            told.push(client.json()?);
+        }
+        let wiring = told.swap_remove(0);
+        match told.iter().find(|other| **other != wiring) {
+            Some(other) => Err(Failure::Server(format!("one has {wiring:?}, another {other:?}"))),
+            None => Ok(Wiring { servers: self.servers.len(), ..wiring }),
+        }
+    }
+
+    /// Moves the clock of every server.
+    pub(crate) async fn set_clock(&self, to: i64) -> Result<(), Failure> {
+        // Before it is moved: a server that is started meanwhile must not be behind.
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((to, Instant::now()));
+        let body = json(&serde_json::json!({ "now": rfc3339(to) }));
+        let call = Call::put(path("/dev/v1/clock"), body).by("operator").keyed(&format!("clock-{to}"));
+        for server in &self.servers {
+            Client::new(*server).insist(&call, &[200, 204]).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the clock of a server that is started now has to stand, in milliseconds; zero where it was not moved.
+    pub(crate) fn clock_at_ms(&self) -> i64 {
+        let moved = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        moved.map_or(0, |(to, at)| to.saturating_add(i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// A name that no other run has.
     pub(crate) fn named(&self, stem: &str) -> String {
         format!("{stem}{}", self.suffix)

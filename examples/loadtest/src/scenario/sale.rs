@@ -58,7 +58,7 @@ fn load(scenario: Scenario) -> Load {
 pub(super) async fn play(scenario: Scenario, stage: &Stage) -> Result<Played, Failure> {
     let load = load(scenario);
     let sale = stage.named(&scenario.name());
-    let mut client = Client::new(stage.server);
+    let mut client = Client::new(stage.first());
     let terms = json!({
         "id": sale, "hold_ms": 10_000, "pay_within_s": 60,
         "items": [{ "id": "unit", "total": load.units, "price": PRICE, "per_buyer": 1 }],
@@ -83,7 +83,7 @@ pub(super) async fn play(scenario: Scenario, stage: &Stage) -> Result<Played, Fa
         Call::post(orders.clone(), order.clone()).by(&format!("m{n}{suffix}")).keyed(&format!("order-{n:05}"))
     };
 
-    let mut crowd = Crowd::gather(stage.server, load.at_a_time, stage.watch.clone()).await;
+    let mut crowd = Crowd::gather(&stage.servers, load.at_a_time, stage.watch.clone()).await;
     let early = match load.returns {
         Returns::Stay => load.requests,
         Returns::Resold => load.requests - load.requests / LATECOMERS,

@@ -2,6 +2,7 @@
 //!
 //! Owns the loads `wallet-idem`, `wallet-coupon` and what must be true of each.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -49,8 +50,8 @@ fn request(member: &str, key: &str) -> String {
 /// Plays `wallet-idem`: 1,000 charges at once under one key, then 1,000 trades under another.
 pub(super) async fn play_idem(stage: &Stage) -> Result<Played, Failure> {
     let (buyer, seller) = (stage.named("buyer"), stage.named("vendor"));
-    let mut client = Client::new(stage.server);
-    let mut crowd = Crowd::gather(stage.server, AT_ONCE, stage.watch.clone()).await;
+    let mut client = Client::new(stage.first());
+    let mut crowd = Crowd::gather(&stage.servers, AT_ONCE, stage.watch.clone()).await;
     let began = Instant::now();
     let one = charge(&buyer, "charge-once", 20_000);
     let charges = crowd.send(0..AT_ONCE, move |_| one.clone()).await;
@@ -76,24 +77,30 @@ pub(super) async fn play_idem(stage: &Stage) -> Result<Played, Failure> {
     Ok(Played { tally, ended, left: 0, scope, received, settled, identities })
 }
 
-/// One step after another, tallied like a load.
+/// One step after another, each at the next server, tallied like a load.
 struct Steps<'a> {
-    client: Client,
+    clients: VecDeque<Client>,
     stage: &'a Stage,
     tally: Tally,
 }
 
 impl Steps<'_> {
+    /// The connection to the next server.
+    fn next(&mut self) -> &mut Client {
+        self.clients.rotate_left(1);
+        &mut self.clients[0]
+    }
+
     async fn take(&mut self, call: &Call) -> Result<(Answer, Value), Failure> {
         let began = Instant::now();
-        let asked = self.client.ask(call).await;
+        let asked = self.next().ask(call).await;
         let n = usize::try_from(self.tally.requests).unwrap_or(usize::MAX);
-        self.tally.take(n, asked, self.client.body());
+        self.tally.take(n, asked, self.clients[0].body());
         self.stage.watch.count();
         let now = Instant::now();
         self.tally.span = Some((self.tally.span.map_or(began, |span| span.0), now));
         let answer = asked.answer.ok_or_else(|| Failure::Server("a step was not answered".into()))?;
-        Ok((answer, self.client.json().unwrap_or(Value::Null)))
+        Ok((answer, self.clients[0].json().unwrap_or(Value::Null)))
     }
 }
 
@@ -114,15 +121,16 @@ fn id(body: &Value) -> String {
 pub(super) async fn play_coupon(stage: &Stage) -> Result<Played, Failure> {
     let [rich, poor, seller] = ["rich", "poor", "vendor"].map(|stem| stage.named(stem));
     let (campaign, sale) = (stage.named("wallet-coupon"), stage.named("wallet-sale"));
-    let mut client = Client::new(stage.server);
-    coupon::create(&mut client, stage, &campaign, "13:00", None).await?;
+    let mut clients: VecDeque<Client> = stage.servers.iter().map(|server| Client::new(*server)).collect();
+    let client = &mut clients[0];
+    coupon::create(client, stage, &campaign, "13:00", None).await?;
     let terms = json!({ "id": sale, "hold_ms": 10_000, "pay_within_s": 60,
         "items": [{ "id": "unit", "total": 1, "price": 10_000, "per_buyer": 1 }] });
     let create = Call::post(path("/v1/sales"), json(&terms)).by("operator").keyed(&stage.named("create-sale"));
     client.insist(&create, &[201]).await?;
 
     let began = Instant::now();
-    let mut steps = Steps { client, stage, tally: Tally::default() };
+    let mut steps = Steps { clients, stage, tally: Tally::default() };
     let (_, body) = steps.take(&coupon::claim(&campaign, &rich, "claim-rich")).await?;
     let first = id(&body);
     steps.take(&charge(&rich, "charge-rich", 30_000)).await?;
@@ -130,8 +138,7 @@ pub(super) async fn play_coupon(stage: &Stage) -> Result<Played, Failure> {
     let below = refusal(answer, &body);
     let (_, body) = steps.take(&trade(&rich, "trade-02", &seller, 10_000, Some(&first))).await?;
     let traded = split(&body);
-    let balances =
-        format!("{} {}", balance(&mut steps.client, &rich).await?, balance(&mut steps.client, &seller).await?);
+    let balances = format!("{} {}", balance(steps.next(), &rich).await?, balance(steps.next(), &seller).await?);
     let (answer, body) = steps.take(&trade(&rich, "trade-03", &seller, 10_000, Some(&first))).await?;
     let used = refusal(answer, &body);
 
@@ -143,13 +150,13 @@ pub(super) async fn play_coupon(stage: &Stage) -> Result<Played, Failure> {
     let order = Call::post(path("/v1/orders"), json(&order)).by(&poor).keyed("order-poor");
     let (_, body) = steps.take(&order).await?;
     let ordered = id(&body);
-    stage.settle(&mut steps.client, began, std::slice::from_ref(&sale)).await?;
+    stage.settle(steps.next(), began, std::slice::from_ref(&sale)).await?;
     let undone = stage.ledger.ended(&sale).await?;
     steps.take(&charge(&poor, "charge-poor", 7_000)).await?;
     let (_, body) = steps.take(&trade(&poor, "trade-poor", &seller, 10_000, Some(&second))).await?;
     let restored = split(&body);
 
-    let settled = stage.settle(&mut steps.client, began, std::slice::from_ref(&sale)).await?;
+    let settled = stage.settle(steps.next(), began, std::slice::from_ref(&sale)).await?;
     let identities = vec![
         Identity::exact("below 10,000", "422 coupon_minimum", &below),
         Identity::exact("buyer pays, seller receives, platform funds", "7000 10000 3000", &traded),
