@@ -17,10 +17,7 @@ async fn killed(append: Append) {
     let server = Redis::start(RedisOptions { append, ..RedisOptions::default() });
     let config = servers::brisk(&server.url());
     let shop = Shop::open(&[config.clone(), config], 2_000, HOLD).await;
-    let sale = tokio::spawn({
-        let shop = shop.clone();
-        async move { shop.sell(0..2_600, 32).await }
-    });
+    let sale = shop.sell(32);
     for _ in 0..KILLS {
         shop.more_answers(150).await;
         let before = shop.failures();
@@ -29,6 +26,7 @@ async fn killed(append: Append) {
         shop::until("a request to meet the loss", async || shop.failures() > before).await;
         server.restart();
     }
+    shop.finish();
     sale.await.expect("the sale");
     shop.audit().await;
     shop.close().await;
@@ -54,14 +52,12 @@ async fn sold_in_spite_of(lose: impl Fn(&Redis, &SaleId)) {
     let server = servers::forgetful();
     let config = servers::brisk(&server.url());
     let shop = Shop::open(&[config.clone(), config], 1_000, HOLD).await;
-    let sale = tokio::spawn({
-        let shop = shop.clone();
-        async move { shop.sell(0..1_300, 32).await }
-    });
+    let sale = shop.sell(32);
     for _ in 0..5 {
         shop.more_answers(120).await;
         lose(&server, &shop.sale);
     }
+    shop.finish();
     sale.await.expect("the sale");
     shop.audit().await;
     shop.close().await;

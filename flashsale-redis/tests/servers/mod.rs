@@ -4,8 +4,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use flashsale_core::SaleId;
+use flashsale_core::stock::{StockGate, Synced};
 use flashsale_redis::{RedisBackend, RedisConfig, RedisStockGate};
 use flashsale_services::{Append, Redis, RedisOptions};
+use flashsale_testkit::sample;
 
 /// A server that keeps nothing over a restart.
 pub(crate) fn forgetful() -> Redis {
@@ -34,4 +37,17 @@ pub(crate) fn brisk(url: &str) -> RedisConfig {
 /// A gate of its own on a server.
 pub(crate) async fn gate(url: &str) -> RedisStockGate {
     RedisBackend::with(config(url)).await.expect("a connection").gate()
+}
+
+/// A gate on a server, with the waits that a shop has.
+pub(crate) async fn brisk_gate(url: &str) -> RedisStockGate {
+    RedisBackend::with(brisk(url)).await.expect("a connection").gate()
+}
+
+/// Opens a sale of `free` units of the item `a`, ten per buyer.
+pub(crate) async fn opened(gate: &RedisStockGate, free: u32) -> SaleId {
+    let (sale, load) = (sample::sale_id("drop"), sample::load(&[sample::level("a", free, 10)]));
+    gate.begin(&sale, load.nonce).await.expect("begin");
+    assert_eq!(gate.load(&sale, &load).await.expect("load"), Synced::Done);
+    sale
 }
