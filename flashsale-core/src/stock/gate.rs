@@ -168,6 +168,7 @@ pub struct Due {
     /// The version that it has copied.
     pub version: Version,
     /// The largest number such that all holds up to it are past their deadline; zero if none.
+    /// A backend may look only so far in one step; then it is the largest that it saw.
     pub lapsed: HoldNo,
 }
 
