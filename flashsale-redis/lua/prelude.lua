@@ -32,15 +32,15 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
--- Reads fields of a hash; false where there is none.
-local function read(key, fields)
-  local n = #fields
-  if n == 0 then return {} end
-  if n <= MOST then return call('HMGET', key, unpack(fields)) end
+-- Reads fields of a hash, all of a list or those from one place to another; false where there is none.
+local function read(key, fields, from, to)
+  from, to = from or 1, to or #fields
+  if to < from then return {} end
+  if to - from < MOST then return call('HMGET', key, unpack(fields, from, to)) end
   local all = {}
-  for from = 1, n, MOST do
-    local part = call('HMGET', key, unpack(fields, from, math.min(from + MOST - 1, n)))
-    for k = 1, #part do all[from + k - 1] = part[k] end
+  for at = from, to, MOST do
+    local part = call('HMGET', key, unpack(fields, at, math.min(at + MOST - 1, to)))
+    for k = 1, #part do all[at - from + k] = part[k] end
   end
   return all
 end

@@ -53,8 +53,17 @@ pub(super) fn nonce(command: &mut Cmd, nonce: Nonce) {
 
 pub(super) fn reserve(command: &mut Cmd, time: &str, shapes: &Shapes, batch: &[Reserve]) {
     command.arg(time).arg(shapes.texts.len()).arg(&shapes.texts);
-    for (request, shape) in batch.iter().zip(&shapes.of) {
-        command.arg(request.id.as_str()).arg(request.hash.0).arg(*shape);
+    // In columns, so that the script can hand all ids on without looking at them.
+    for request in batch {
+        command.arg(request.id.as_str());
+    }
+    for request in batch {
+        command.arg(request.hash.0);
+    }
+    if shapes.texts.len() > 1 {
+        for shape in &shapes.of {
+            command.arg(*shape);
+        }
     }
 }
 

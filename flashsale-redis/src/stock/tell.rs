@@ -86,10 +86,11 @@ fn read_level(told: &Value) -> Option<Level> {
     let values = list(told)?;
     let (now, rest) = values.split_first()?;
     let now = Timestamp::from_ms(number(now)?);
-    let [open, nonce, epoch, v, tag, holds, next_no, items @ ..] = rest else {
+    if rest.is_empty() {
         let (epoch, next) = (Epoch(0), HoldNo(1));
         return Some(Level { now, open: false, nonce: None, epoch, version: None, holds: 0, next, items: vec![] });
-    };
+    }
+    let [open, nonce, epoch, v, tag, holds, next_no, items @ ..] = rest else { return None };
     let version = match word(v) {
         Some("") => None,
         _ => Some(Version { v: number(v)?, tag: number(tag)? }),
@@ -115,29 +116,36 @@ fn read_level(told: &Value) -> Option<Level> {
 pub(super) fn reservation(batch: &[Reserve], told: &Value) -> Result<Reservation, BackendError> {
     match list(told) {
         Some([]) => Ok(Reservation::NotLoaded),
-        Some([epoch, deadline, answers @ ..]) if answers.len() == batch.len() => {
-            let read = || {
-                let (epoch, deadline) = (Epoch(number(epoch)?), Timestamp::from_ms(number(deadline)?));
-                let each = batch.iter().zip(answers).map(|(request, told)| answer(request, epoch, deadline, told));
-                Some(Reservation::Answers(each.collect::<Option<Vec<_>>>()?))
-            };
-            read().ok_or_else(|| foreign("gate.reserve", told))
-        }
-        _ => Err(foreign("gate.reserve", told)),
+        _ => answers(batch, told).map(Reservation::Answers).ok_or_else(|| foreign("gate.reserve", told)),
     }
 }
 
-/// One answer: the number of a new hold, or words.
-fn answer(
-    request: &Reserve,
-    epoch: Epoch,
-    deadline: Timestamp,
-    told: &Value,
-) -> Option<Result<Reserved, ReserveRefusal>> {
-    if let Value::Int(no) = told {
-        return Some(Ok(Reserved::Held(Hold { epoch, no: HoldNo(u64::try_from(*no).ok()?), deadline })));
+/// The answers of a batch: runs of requests that are told the same.
+fn answers(batch: &[Reserve], told: &Value) -> Option<Vec<Result<Reserved, ReserveRefusal>>> {
+    let [epoch, deadline, runs @ ..] = list(told)? else { return None };
+    let (epoch, deadline) = (Epoch(number(epoch)?), Timestamp::from_ms(number(deadline)?));
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut left = batch;
+    for run in runs.chunks(2) {
+        let [count, answer] = run else { return None };
+        let (these, others) = left.split_at_checked(number(count)?)?;
+        left = others;
+        if let Value::Int(first) = answer {
+            let numbers = u64::try_from(*first).ok()?..;
+            answers
+                .extend(numbers.zip(these).map(|(no, _)| Ok(Reserved::Held(Hold { epoch, no: HoldNo(no), deadline }))));
+        } else {
+            for request in these {
+                answers.push(words(request, epoch, word(answer)?)?);
+            }
+        }
     }
-    let mut words = word(told)?.split_ascii_whitespace();
+    left.is_empty().then_some(answers)
+}
+
+/// What is told in words.
+fn words(request: &Reserve, epoch: Epoch, told: &str) -> Option<Result<Reserved, ReserveRefusal>> {
+    let mut words = told.split_ascii_whitespace();
     let verb = words.next()?;
     let words = &mut words;
     let item = |words: &mut SplitAsciiWhitespace<'_>| Some(request.lines.get(next::<usize>(words)?)?.item.clone());
@@ -188,5 +196,10 @@ mod tests {
             assert!(begun(&told).is_err() && due(&told).is_err() && level(&told).is_err(), "{told:?}");
         }
         assert!(synced("gate.sync", &Value::Int(2)).is_err());
+        // Answers for more requests than were asked.
+        for count in [1, -1] {
+            let told = Value::Array([1, 2, count, 3].map(Value::Int).to_vec());
+            assert_eq!(reservation(&[], &told).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
     }
 }
