@@ -28,8 +28,18 @@ const STEPS: &[Step] = &[
     Step { name: "quickstart", says: "the example runs", run: |root| built(root, "quickstart", &[]) },
     Step { name: "units-alone", says: "the example runs", run: |root| built(root, "units-alone", &[]) },
     Step { name: "coupons-alone", says: "the example runs", run: |root| built(root, "coupons-alone", &[]) },
-    Step { name: "load-coupons", says: "1,000 members, 100 coupons, audited", run: |root| load(root, "coupon-1000") },
-    Step { name: "load-plan", says: "10,000 members, 10 units, audited", run: |root| load(root, "plan-10k") },
+    Step {
+        name: "load-coupons",
+        says: "1,000 members, 100 coupons, audited",
+        run: |root| load(root, &["coupon-1000"]),
+    },
+    Step { name: "load-plan", says: "10,000 members, 10 units, audited", run: |root| load(root, &["plan-10k"]) },
+    Step { name: "load-redis", says: "the same with Redis killed in the middle", run: load_redis },
+    Step {
+        name: "load-redis-two",
+        says: "1,000 members at two servers on one Redis and one ledger",
+        run: load_redis_two,
+    },
 ];
 
 /// Shows the steps.
@@ -124,8 +134,16 @@ fn built(root: &Path, name: &str, args: &[&str]) -> Result<(), String> {
     command::program(&program, args, &folder)
 }
 
-fn load(root: &Path, scenario: &str) -> Result<(), String> {
-    built(root, "flashsale-loadtest", &["run", scenario])
+fn load(root: &Path, args: &[&str]) -> Result<(), String> {
+    built(root, "flashsale-loadtest", &[&["run"], args].concat())
+}
+
+fn load_redis(root: &Path) -> Result<(), String> {
+    load(root, &["plan-10k", "--redis", "--kill-redis-after", "4000"])
+}
+
+fn load_redis_two(root: &Path) -> Result<(), String> {
+    load(root, &["coupon-1000", "--redis", "--servers", "2"])
 }
 
 /// Where cargo put this program, it put the others.
