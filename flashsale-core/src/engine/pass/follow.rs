@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 
 /// How often sales are looked for that this node was not asked for.
 const LOOK_AROUND: Duration = Duration::from_secs(60);
+/// How soon that is done again after it failed: a gate that was down at the start of this node may hold what nobody else lets lapse.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long after its end a sale without holds keeps its lane.
 const RETIRE_AFTER: Duration = Duration::from_secs(120);
 
@@ -79,6 +81,11 @@ impl Follow {
     }
 }
 
+/// When to look around next.
+fn next_look(now: Timestamp, looked: &Result<(), BackendError>) -> Timestamp {
+    now.after(if looked.is_ok() { LOOK_AROUND } else { LOOK_AGAIN })
+}
+
 #[async_trait]
 impl Pass for Follow {
     fn name(&self) -> String {
@@ -88,21 +95,32 @@ impl Pass for Follow {
     async fn run(&self, stop: Stop, board: Board) {
         let street = &self.lanes.street;
         let mut superseded = BTreeMap::new();
-        let mut looked: Option<Timestamp> = None;
+        let mut look_at = Timestamp::from_ms(0);
         while !stop.asked() {
             let now = street.host.now();
-            let around = if looked.is_none_or(|at| now.since(at) >= LOOK_AROUND) {
-                looked = Some(now);
-                self.look_around().await
-            } else {
-                Ok(())
-            };
-            let ran = match around {
-                Ok(()) => self.pass(&mut superseded).await,
-                Err(error) => Err(error),
-            };
+            let mut around = Ok(());
+            if now >= look_at {
+                around = self.look_around().await;
+                look_at = next_look(now, &around);
+            }
+            // What was not found does not stop what is known.
+            let passed = self.pass(&mut superseded).await;
+            let ran = around.and(passed);
             board.report(&self.name(), now, ran.map_err(|error| error.to_string()));
             stop.rest(street.settings.follow_every).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_around_that_failed_is_repeated_soon() {
+        let now = Timestamp::from_ms(1_000_000);
+        let failed = Err(BackendError::unavailable("gate.due", "the gate is down"));
+        assert_eq!(next_look(now, &Ok(())), now.after(LOOK_AROUND));
+        assert!(next_look(now, &failed) <= now.after(Duration::from_secs(1)));
     }
 }
