@@ -56,7 +56,7 @@ impl fmt::Display for GateError {
         let next = if has(&["WRONGPASS", "NOAUTH", "AuthenticationFailed", "authentication failed"]) {
             "put the user and password that Redis knows into redis.url (redis://USER:PASSWORD@HOST:PORT, percent-encoded), or into \
              FLASHSALE_REDIS__URL, which no list of processes shows; then start again"
-        } else if has(&["NOPERM"]) {
+        } else if has(&["NOPERM", "NoPerm", "no permissions"]) {
             "give the user the rights that docs/guide/redis.md lists, by ACL SETUSER; then start again"
         } else if has(&["maxmemory-policy"]) {
             "do so on every server, also in its configuration file; then start again"

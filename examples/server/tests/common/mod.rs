@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flashsale_server::Running;
 use flashsale_server::config::{Config, Values};
@@ -17,7 +18,7 @@ pub(crate) struct Shop {
     pub(crate) at: SocketAddr,
     pub(crate) rows: SqlitePool,
     running: Running,
-    _directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
 }
 
 /// The settings of a test: nothing is declined, nothing takes time.
@@ -40,10 +41,19 @@ impl Shop {
     }
 
     pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(Arc::new(tempfile::tempdir().unwrap()), more).await
+    }
+
+    /// A server over a directory that others may serve as well.
+    pub(crate) async fn over(directory: Arc<tempfile::TempDir>, more: &[(&str, &str)]) -> Self {
         let file = directory.path().join("shop.db");
         let running = flashsale_server::start(config(&file, more)).await.unwrap();
-        Self { at: running.address(), rows: rows(&file).await, running, _directory: directory }
+        Self { at: running.address(), rows: rows(&file).await, running, directory }
+    }
+
+    /// Why the gate did not answer at the start, if it did not.
+    pub(crate) fn gate_is_silent(&self) -> Option<String> {
+        self.running.gate_is_silent().map(ToString::to_string)
     }
 
     pub(crate) async fn close(self) {
@@ -267,7 +277,7 @@ impl Process {
 
 /// Stops the shop and counts the orders that its file holds then.
 pub(crate) async fn rows_after(shop: Shop) -> i64 {
-    let Shop { rows: open, running, _directory: directory, .. } = shop;
+    let Shop { rows: open, running, directory, .. } = shop;
     open.close().await;
     running.stop().await;
     let rows = rows(&directory.path().join("shop.db")).await;
