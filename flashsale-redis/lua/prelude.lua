@@ -3,7 +3,7 @@
 -- keys   1 meta   hash    run_id nonce open epoch v tag sealed next holds state opens closes hold_ms, and how much the other
 --                         keys hold: items orders buyers batches
 --        2 item   hash    item -> "free held limit waiting"
---        3 order  hash    id -> "D v state hash", "H no deadline hash lines", or both joined by "|"
+--        3 order  hash    id -> "D v state hash", "H lines no deadline hash", or both joined by "|"
 --        4 buyer  hash    buyer|item -> "bought v mine"
 --        5 queue  list    one element a batch that took holds: "first deadline id id .."; the holds are numbered first, first + 1, ..
 --        6 early  set     ids with both a hold and an answer, which a page of a later version wrote early
@@ -80,5 +80,5 @@ end
 -- The number of the live hold in an order's value; nil if there is none.
 local function hold_no(value)
   local _, hold = parts(value)
-  return hold and tonumber(string.match(hold, '^H (%d+)'))
+  return hold and tonumber(string.match(hold, '^H %S+ (%d+)'))
 end

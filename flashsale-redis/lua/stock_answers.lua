@@ -1,19 +1,21 @@
 -- stock_answers: copies a page of answers into a gate with this nonce, open or not (protocol 1.4, step 7c, and 1.5, step 4).
 --
--- args     1 nonce   then a count and so many (id, hash, state, v)   then a count and so many (buyer|item, units, v)
+-- args     1 nonce   then orders and buyers as in `settle`
 -- answers  1 if copied, 0 if the gate has another nonce or was restarted
 -- holds    only a newer v overwrites; live holds stay, and those that have an answer now are remembered in `early`
 local meta = call('HMGET', META, 'run_id', 'nonce', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= ARGV[1] or meta[1] ~= run_id() then return 0 end
 if not whole(meta[3], meta[4], meta[5], meta[6]) then return 0 end
-local orders, at = cut(2, 4)
-local bought = cut(at, 3)
-local ids, early = {}, {}
-for i = 1, #orders, 4 do ids[#ids + 1] = orders[i] end
-know(ids)
-for i = 1, #orders, 4 do
-  if note(orders[i], orders[i + 1], orders[i + 2], orders[i + 3]) then early[#early + 1] = orders[i] end
+local count, early = tonumber(ARGV[2]), {}
+know(ARGV, 3, 2 + count)
+for i = 3, 2 + count do
+  local id = ARGV[i]
+  local at = order_at[id]
+  local done, hold = parts(order_is[at])
+  done = newer(done, ARGV[i + count])
+  order_is[at] = hold and (done .. '|' .. hold) or done
+  if hold then early[#early + 1] = id end
 end
-call('HSET', META, 'orders', meta[4] + write_orders(), 'buyers', meta[5] + write_buyers(bought, {}))
+call('HSET', META, 'orders', meta[4] + write_orders(), 'buyers', meta[5] + write_buyers(3 + 2 * count, {}))
 each('SADD', EARLY, early)
 return 1

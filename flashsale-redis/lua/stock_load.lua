@@ -5,14 +5,13 @@
 local meta = call('HMGET', META, 'run_id', 'nonce', 'open', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= ARGV[1] or meta[3] ~= '0' or meta[1] ~= run_id() then return 0 end
 if not whole(meta[4], meta[5], meta[6], meta[7]) then return 0 end
-local levels = cut(9, 4)
-local items = {}
-for i = 1, #levels, 4 do
-  items[#items + 1] = levels[i]
-  items[#items + 1] = levels[i + 1] .. ' 0 ' .. levels[i + 2] .. ' ' .. levels[i + 3]
+local items, count = {}, tonumber(ARGV[9])
+for i = 10, 9 + 4 * count, 4 do
+  items[#items + 1] = ARGV[i]
+  items[#items + 1] = ARGV[i + 1] .. ' 0 ' .. ARGV[i + 2] .. ' ' .. ARGV[i + 3]
 end
 call('UNLINK', ITEM)
 each('HSET', ITEM, items)
 call('HSET', META, 'open', 1, 'epoch', ARGV[2], 'v', ARGV[3], 'tag', ARGV[4], 'state', ARGV[5], 'opens', ARGV[6],
-  'closes', ARGV[7], 'hold_ms', ARGV[8], 'sealed', 0, 'next', 1, 'holds', 0, 'items', #levels / 4)
+  'closes', ARGV[7], 'hold_ms', ARGV[8], 'sealed', 0, 'next', 1, 'holds', 0, 'items', count)
 return 1

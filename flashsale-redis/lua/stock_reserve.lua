@@ -30,7 +30,7 @@ local count = tonumber(ARGV[2])
 for s = 1, count do
   local arg = ARGV[2 + s]
   local lines = string.sub(arg, 3)
-  local shape = { offer = string.byte(arg) == 79, tail = ' ' .. lines }
+  local shape = { offer = string.byte(arg) == 79, head = 'H ' .. lines .. ' ' }
   for name, units in string.gmatch(lines, '([^=,]+)=(%d+)') do
     if not items[name] then
       names[#names + 1] = name
@@ -97,10 +97,10 @@ local hundreds
 local till = ' ' .. deadline .. ' '
 local function hold(id, buyer, hash, shape)
   local low = next % 100
-  if low == 0 or not hundreds then hundreds = 'H ' .. text((next - low) / 100) end
+  if low == 0 or not hundreds then hundreds = text((next - low) / 100) end
   local at = 2 * (next - start)
   orders[at + 1] = id
-  orders[at + 2] = hundreds .. LOW[low] .. till .. hash .. shape.tail
+  orders[at + 2] = shape.head .. hundreds .. LOW[low] .. till .. hash
   next = next + 1
   busy[buyer] = true
 end
@@ -141,7 +141,7 @@ local function decide(k, id, hash, shape)
       if was ~= hash and was ~= '0' then return 'key_reused' end
       return 'done ' .. state
     end
-    local no, till, was = string.match(hold, '^H (%d+) (%d+) (%d+)')
+    local no, till, was = string.match(hold, '^H %S+ (%d+) (%d+) (%d+)')
     if was ~= hash and was ~= '0' then return 'key_reused' end
     return 'held ' .. no .. ' ' .. till
   end

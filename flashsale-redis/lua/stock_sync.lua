@@ -2,8 +2,7 @@
 -- (protocol 1.4, step 7c). It is confirm, release, restore, adjust and repair in one, because it copies instead of adding.
 --
 -- args     1 nonce or ''   2 from v   3 from tag   4 to v   5 to tag   6 sealed   7 state   8 opens   9 closes   10 hold_ms
---          then a count and so many (item, free, limit, waiting)   a count and so many (id, hash, state, v)
---          a count and so many (buyer|item, units, v)
+--          then a count and so many (item, free, limit, waiting)   then orders and buyers as in `settle`
 -- answers  1 if copied, 0 if nothing changed
 -- holds    the holds of the listed orders end, those of answers at or before `to v`, and every hold up to `sealed`;
 --          a hold that ends leaves `held` and its buyer's `mine`, once
@@ -13,43 +12,58 @@ if meta[2] ~= '1' or meta[4] ~= ARGV[2] or meta[5] ~= ARGV[3] then return 0 end
 if ARGV[1] ~= '' and ARGV[1] ~= meta[3] then return 0 end
 if meta[1] ~= run_id() or not whole(meta[8], meta[9], meta[10], meta[11]) then return 0 end
 
-local levels, at = cut(11, 4)
-local orders, bought
-orders, at = cut(at, 4)
-bought = cut(at, 3)
+local level_count = tonumber(ARGV[11])
+local orders = 12 + 4 * level_count
+local order_count = tonumber(ARGV[orders])
 local to, sealed = tonumber(ARGV[4]), tonumber(ARGV[6])
 
 -- item -> units and buyer|item -> units of holds that end.
 local shelf, back, ended = {}, {}, 0
-local function drop(id)
-  local done, hold = parts(order_is[id])
-  if not hold then return end
-  local buyer = string.sub(id, 1, string.find(id, '~', 1, true) - 1)
-  for item, units in string.gmatch(string.match(hold, '%S+$') or '', '([^=,]+)=(%d+)') do
-    local field = buyer .. '|' .. item
+local lines_of = setmetatable({}, { __index = function(known, text)
+  local lines = {}
+  for item, units in string.gmatch(text, '([^=,]+)=(%d+)') do
+    lines[#lines + 1] = { item = item, field = '|' .. item, units = tonumber(units) }
+  end
+  known[text] = lines
+  return lines
+end })
+local find, sub, match = string.find, string.sub, string.match
+local function give_back(id, hold)
+  local buyer = sub(id, 1, find(id, '~', 1, true) - 1)
+  local lines = lines_of[match(hold, '^H (%S+)')]
+  for l = 1, #lines do
+    local line = lines[l]
+    local item, field, units = line.item, buyer .. line.field, line.units
     shelf[item] = (shelf[item] or 0) + units
     back[field] = (back[field] or 0) + units
   end
-  order_is[id] = done
   ended = ended + 1
 end
+local function drop(id)
+  local at = order_at[id]
+  local done, hold = parts(order_is[at])
+  if not hold then return end
+  order_is[at] = done
+  give_back(id, hold)
+end
 
-local ids = {}
-for i = 1, #orders, 4 do ids[#ids + 1] = orders[i] end
-know(ids)
-for i = 1, #orders, 4 do
-  note(orders[i], orders[i + 1], orders[i + 2], orders[i + 3])
-  drop(orders[i])
+know(ARGV, orders + 1, orders + order_count)
+for i = orders + 1, orders + order_count do
+  local id = ARGV[i]
+  local at = order_at[id]
+  local done, hold = parts(order_is[at])
+  order_is[at] = newer(done, ARGV[i + order_count])
+  if hold then give_back(id, hold) end
 end
 
 -- Answers that a page wrote early: those of versions up to this one are known to `free` now.
 local early, settled = call('SMEMBERS', EARLY), {}
-know(early)
+know(early, 1, #early)
 for _, id in ipairs(early) do
-  local done, hold = parts(order_is[id])
+  local done, hold = parts(order_is[order_at[id]])
   if not hold then
     settled[#settled + 1] = id
-  elseif done and tonumber(string.match(done, '^D (%d+)')) <= to then
+  elseif done and v_of(done) <= to then
     drop(id)
     settled[#settled + 1] = id
   end
@@ -59,16 +73,14 @@ end
 local gone, place = 0, 0
 while true do
   local batch = call('LINDEX', QUEUE, place)
-  if not batch then break end
-  local first, names = string.match(batch, '^(%d+) %d+ (.+)$')
-  first = tonumber(first)
-  if first > sealed then break end
+  local first = batch and tonumber(match(batch, '^%d+'))
+  if not first or first > sealed then break end
   local held = {}
-  for id in string.gmatch(names, '%S+') do held[#held + 1] = id end
-  know(held)
+  for id in string.gmatch(match(batch, '^%d+ %d+ (.+)$'), '%S+') do held[#held + 1] = id end
+  know(held, 1, #held)
   for k, id in ipairs(held) do
     local no = first + k - 1
-    if no <= sealed and hold_no(order_is[id]) == no then drop(id) end
+    if no <= sealed and hold_no(order_is[order_at[id]]) == no then drop(id) end
   end
   if first + #held - 1 <= sealed then gone = gone + 1 end
   place = place + 1
@@ -76,9 +88,9 @@ end
 
 -- The levels: `free`, limit and waiting as told, `held` less what ended.
 local names, told = {}, {}
-for i = 1, #levels, 4 do
-  names[#names + 1] = levels[i]
-  told[levels[i]] = { levels[i + 1], levels[i + 2], levels[i + 3] }
+for i = 12, 11 + 4 * level_count, 4 do
+  names[#names + 1] = ARGV[i]
+  told[ARGV[i]] = { ARGV[i + 1], ARGV[i + 2], ARGV[i + 3] }
 end
 for item in pairs(shelf) do
   if not told[item] then names[#names + 1] = item end
@@ -98,10 +110,11 @@ for k, value in ipairs(read(ITEM, names)) do
   end
 end
 
-local orders_more, buyers_more = write_orders(), write_buyers(bought, back)
+local orders_more, buyers_more = write_orders(), write_buyers(orders + 1 + 2 * order_count, back)
 each('HSET', ITEM, items)
 each('SREM', EARLY, settled)
 if gone > 0 then call('LTRIM', QUEUE, gone, -1) end
 call('HSET', META, 'v', ARGV[4], 'tag', ARGV[5], 'sealed', math.max(sealed, tonumber(meta[6])), 'holds', meta[7] - ended,
-  'items', count, 'orders', meta[9] + orders_more, 'buyers', meta[10] + buyers_more, 'batches', meta[11] - gone, 'state', ARGV[7], 'opens', ARGV[8], 'closes', ARGV[9], 'hold_ms', ARGV[10])
+  'items', count, 'orders', meta[9] + orders_more, 'buyers', meta[10] + buyers_more, 'batches', meta[11] - gone,
+  'state', ARGV[7], 'opens', ARGV[8], 'closes', ARGV[9], 'hold_ms', ARGV[10])
 return 1

@@ -110,16 +110,31 @@ fn items(command: &mut Cmd, items: &[ItemLevel]) {
     }
 }
 
+/// In columns, the answers as they will be kept.
 fn orders(command: &mut Cmd, orders: &[Settled]) {
     command.arg(orders.len());
     for order in orders {
-        command.arg(order.id.as_str()).arg(order.hash.0).arg(order.state.code()).arg(order.v);
+        command.arg(order.id.as_str());
+    }
+    let mut text = String::new();
+    for order in orders {
+        text.clear();
+        write!(text, "D {} {} {}", order.v, order.state.code(), order.hash.0).expect("a string takes all");
+        command.arg(&text);
     }
 }
 
 fn bought(command: &mut Cmd, bought: &[Bought]) {
     command.arg(bought.len());
+    let mut text = String::new();
     for row in bought {
-        command.arg(format!("{}|{}", row.buyer, row.item)).arg(row.units).arg(row.v);
+        text.clear();
+        write!(text, "{}|{}", row.buyer, row.item).expect("a string takes all");
+        command.arg(&text);
+    }
+    for row in bought {
+        text.clear();
+        write!(text, "{} {}", row.units, row.v).expect("a string takes all");
+        command.arg(&text);
     }
 }
