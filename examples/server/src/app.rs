@@ -36,7 +36,7 @@ struct Shared {
 
 impl App {
     pub(crate) async fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
-        let board = Board::new(config.limits_sse_max);
+        let board = Board::new(config.limits_sse_max, wired.silent.clone());
         let counts = Counts::open(&wired.file).await?;
         Ok(Self(Arc::new(Shared { config, wired, board, meters: Meters::new(), counts })))
     }

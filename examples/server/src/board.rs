@@ -21,6 +21,9 @@ const BEHIND_MAX: usize = 16;
 /// A sale whose gate is not loaded is read from the ledger only at every so many looks.
 const ASLEEP_EVERY: u64 = 10;
 
+/// Asked for where no sale is shown: no gate has it, and one that answers says so.
+const NO_SALE: &str = "-";
+
 /// What a sale's name has when it is a campaign's window; no sale of the shop's own has it.
 pub(crate) const WINDOW_MARK: char = ':';
 
@@ -153,12 +156,13 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(streams_max: u64) -> Self {
+    /// `silent`: why the gate did not answer at the start, if it did not.
+    pub(crate) fn new(streams_max: u64, silent: Option<BackendError>) -> Self {
         Self {
             posts: RwLock::default(),
             looks: AtomicU64::new(0),
             searches: AtomicU64::new(0),
-            pulse: RwLock::new(Pulse::Answers),
+            pulse: RwLock::new(silent.map_or(Pulse::Answers, Pulse::Lost)),
             streams: Arc::default(),
             streams_max: usize::try_from(streams_max).unwrap_or(usize::MAX),
             renewing: tokio::sync::Mutex::default(),
@@ -190,17 +194,15 @@ impl Board {
     pub(crate) async fn renew(&self, flash: &FlashSale, now: Timestamp) -> Result<(), BackendError> {
         let _alone = self.renewing.lock().await;
         let look = self.looks.fetch_add(1, Ordering::Relaxed);
+        let mut sales = flash.stock.sales().await?;
+        sales.retain(|id| !id.as_str().contains(WINDOW_MARK));
         let mut pulse = Pulse::Answers;
-        for id in flash.stock.sales().await?.iter().filter(|id| !id.as_str().contains(WINDOW_MARK)) {
-            // Who did not answer for one sale is not asked, and waited for, for the others.
-            let level = match &pulse {
-                Pulse::Lost(_) => None,
-                Pulse::Answers => flash.stock.level(id).await.unwrap_or_else(|error| {
-                    pulse = Pulse::Lost(error);
-                    None
-                }),
-            };
+        for id in &sales {
+            let level = ask(flash, id, &mut pulse).await;
             self.renew_one(flash, id, level, now, look).await?;
+        }
+        if let (true, Ok(none)) = (sales.is_empty(), SaleId::new(NO_SALE)) {
+            ask(flash, &none, &mut pulse).await;
         }
         self.feel(pulse);
         Ok(())
@@ -307,6 +309,17 @@ impl Board {
             return Watching::Full;
         }
         Watching::Yes { face: post.face, frames: post.frames.subscribe(), turn }
+    }
+}
+
+/// What the gate shows of a sale. Who did not answer for one sale is not asked, and waited for, for the others.
+async fn ask(flash: &FlashSale, id: &SaleId, pulse: &mut Pulse) -> Option<Level> {
+    match pulse {
+        Pulse::Lost(_) => None,
+        Pulse::Answers => flash.stock.level(id).await.unwrap_or_else(|error| {
+            *pulse = Pulse::Lost(error);
+            None
+        }),
     }
 }
 

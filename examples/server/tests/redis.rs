@@ -57,6 +57,9 @@ async fn while_redis_is_down_the_server_starts_promises_nothing_and_sells_once_i
     let redis = Redis::start(RedisOptions::default());
     let url = redis.url();
     redis.kill9();
+    let bare = Shop::with(&[on(&url), vec![("seed.enabled", "false")]].concat()).await;
+    assert_eq!(bare.get("/readyz").await.problem().0, 503, "also without a sale");
+    bare.close().await;
     let shop = Shop::with(&on(&url)).await;
     assert!(shop.gate_is_silent().unwrap().contains("redis.connect"), "{:?}", shop.gate_is_silent());
     shop.sale("s", 5, 1).await;
