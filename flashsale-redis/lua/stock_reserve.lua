@@ -50,9 +50,10 @@ end
 -- The only line of a shape, if nothing but units can be wanting to a buyer who has none.
 for s = 1, count do
   local shape = shapes[s]
-  local item, units = shape[1].item, shape[1].units
-  if #shape == 1 and not door and item.free and units <= item.limit and (shape.offer or not item.waiting) then
-    shape.plain = shape[1]
+  local only = #shape == 1 and shape[1]
+  local item = only and only.item
+  if item and not door and item.free and only.units <= item.limit and (shape.offer or not item.waiting) then
+    shape.plain = only
   end
 end
 
