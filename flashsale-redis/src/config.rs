@@ -91,7 +91,8 @@ impl RedisConfig {
     /// assert!(RedisConfig::new("http://127.0.0.1").is_err());
     /// ```
     pub fn new(url: &str) -> Result<Self, RedisConfigError> {
-        let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+        // What is no URL at all is not repeated: it may be a password in the wrong place.
+        let (scheme, rest) = url.split_once("://").unwrap_or(("none", ""));
         let (tls, topology) = match scheme {
             "redis" => (false, Topology::Single),
             "rediss" => (true, Topology::Single),
@@ -273,6 +274,7 @@ mod tests {
     fn a_password_is_never_shown() {
         let config = RedisConfig::new("redis://ann:hidden@db").unwrap();
         assert!(!format!("{config:?}").contains("hidden"));
+        assert!(!RedisConfig::new("hidden").unwrap_err().to_string().contains("hidden"));
     }
 
     #[test]
