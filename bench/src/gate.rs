@@ -31,7 +31,8 @@ const TIMED: usize = 100 * ROUND;
 /// How many of them are added before as many lapse.
 const ROUND: usize = 640;
 
-const ITEM: &str = "sneaker-42";
+/// The one hot item.
+pub(crate) const ITEM: &str = "sneaker-42";
 const HOLD: Duration = Duration::from_secs(30);
 
 /// Batches of 64 through the port, to the obvious gate called once per request.
@@ -96,19 +97,21 @@ impl Crowd {
     }
 }
 
+/// So many in that time, as a speed.
 #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
-fn per_second(count: usize, spent: Duration) -> f64 {
+pub(crate) fn per_second(count: usize, spent: Duration) -> f64 {
     count as f64 / spent.as_secs_f64()
 }
 
 /// Makes requests, each of a buyer of his own, in no order of name.
 #[derive(Debug, Default)]
-struct Requests {
+pub(crate) struct Requests {
     made: u64,
 }
 
 impl Requests {
-    fn make(&mut self, count: usize) -> Result<Vec<Reserve>, Failure> {
+    /// Makes so many that were not made before.
+    pub(crate) fn make(&mut self, count: usize) -> Result<Vec<Reserve>, Failure> {
         let item = ItemId::new(ITEM)?;
         let mut requests = Vec::with_capacity(count);
         for _ in 0..count {

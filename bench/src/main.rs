@@ -1,12 +1,13 @@
 //! The marks: speed as ratios to a baseline that runs in the same process, so that a figure means the same on any machine.
 //!
-//! Owns the list of marks and the command line. What is compared with what is in `gate`, `accept` and `http`; how a ratio
+//! Owns the list of marks and the command line. What is compared with what is in `gate`, `redis_gate`, `accept` and `http`; how a ratio
 //! is made of runs is in `runs`. A missed mark is told, it is not an error.
 
 mod accept;
 mod gate;
 mod http;
 mod machine;
+mod redis_gate;
 mod runs;
 
 use std::path::PathBuf;
@@ -39,6 +40,36 @@ const MARKS: &[Mark] = &[
         goal: 0.5,
         says: "reserving at 2,000,000 live holds, to the same at 1,000",
         measure: gate::growth,
+    },
+    Mark {
+        name: "redis-reserve",
+        goal: 1.1,
+        says: "reserving on Redis in batches of 256, to a script that only decrements, called once per request",
+        measure: redis_gate::reserve,
+    },
+    Mark {
+        name: "redis-reserve-unbatched",
+        goal: 3.9,
+        says: "the same, to a plain script that reserves, called once per request",
+        measure: redis_gate::reserve_unbatched,
+    },
+    Mark {
+        name: "redis-refuse",
+        goal: 1.1,
+        says: "refusing on Redis when all is sold, in batches of 256, to the decrementing script's refusal, once per request",
+        measure: redis_gate::refuse,
+    },
+    Mark {
+        name: "redis-sync",
+        goal: 1.1,
+        says: "settling held orders on Redis, 256 a sync, to the decrementing script",
+        measure: redis_gate::sync,
+    },
+    Mark {
+        name: "redis-growth",
+        goal: 0.83,
+        says: "reserving on Redis at 1,000,000 live orders of a sale, to the same at 1,000",
+        measure: redis_gate::growth,
     },
     Mark {
         name: "accept-sqlite",
