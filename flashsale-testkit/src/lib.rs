@@ -2,6 +2,7 @@
 //!
 //! - [`suite`]: a conformance suite per port, one named test per rule. The whole of a test file is a [`Fixture`] and a line per suite.
 //! - [`model`]: an obvious reference model of the gate; [`differential`]: two backends given the same random steps must answer alike.
+//! - [`history`]: what many clients asked a gate at once, and whether one order of single steps explains every answer.
 //! - [`planted`]: backends with one bug each, and tests that a rule catches it.
 //!
 //! The words of a rule (ids, lines, requests) are in [`sample`].
@@ -11,6 +12,7 @@
 
 pub mod differential;
 pub mod fixture;
+pub mod history;
 pub mod model;
 pub mod planted;
 pub mod sample;

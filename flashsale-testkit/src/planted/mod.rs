@@ -2,12 +2,15 @@
 //!
 //! Each is a decorator over a memory backend that is right. `tests/planted.rs` names the rules that catch each bug, and checks
 //! that the same rules pass where [`GateBug::Nothing`], [`LedgerBug::Nothing`] or [`WalletBug::Nothing`] is planted. A quantity of
-//! zero cannot be planted: [`Quantity`](flashsale_core::Quantity) has no such value.
+//! zero cannot be planted: [`Quantity`](flashsale_core::Quantity) has no such value. The bugs of [`StepGate`] are found in histories of
+//! many clients: `tests/history.rs`.
 
 mod gate;
 mod ledger;
+mod step;
 mod wallet;
 
 pub use gate::{GateBug, PlantedGate, PlantedGates};
 pub use ledger::{LedgerBug, PlantedLedger, PlantedLedgers};
+pub use step::{StepBug, StepGate};
 pub use wallet::{PlantedWallet, PlantedWallets, WalletBug};
