@@ -9,10 +9,10 @@ use flashsale_core::coupon::{Campaign, Coupon, CouponLedger, Discount};
 use flashsale_core::error::BackendError;
 use flashsale_core::{BuyerId, CampaignId, CouponId, OrderId};
 
-use crate::dialect::{Rows, Value};
+use crate::ledger::{Backend, SqlLedger};
 use crate::order::most;
-use crate::sqlite::SqliteLedger;
 use crate::tx::{End, Fault, Row, Tx, json};
+use crate::value::{Rows, Value};
 
 /// Selects coupons with the columns that [`decode`] reads.
 macro_rules! select_coupons {
@@ -117,7 +117,7 @@ async fn coupons(mut tx: Tx<'_>, ids: Vec<CouponId>) -> Result<Vec<Option<Coupon
 }
 
 #[async_trait]
-impl CouponLedger for SqliteLedger {
+impl<D: Backend> CouponLedger for SqlLedger<D> {
     async fn campaigns_put(&self, campaigns: &[Campaign]) -> Result<(), BackendError> {
         let campaigns: Arc<[Campaign]> = campaigns.into();
         self.write("ledger.campaigns_put", move |tx| Box::pin(put(tx, campaigns.clone()))).await
@@ -125,17 +125,17 @@ impl CouponLedger for SqliteLedger {
 
     async fn campaigns(&self) -> Result<Vec<Campaign>, BackendError> {
         let text = "SELECT terms FROM campaign ORDER BY id";
-        self.look("ledger.campaigns", |tx| Box::pin(campaigns(tx, text, vec![]))).await
+        self.look("ledger.campaigns", move |tx| Box::pin(campaigns(tx, text, vec![]))).await
     }
 
     async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, BackendError> {
         let (text, values) = ("SELECT terms FROM campaign WHERE id = ?", vec![id.as_str().into()]);
-        Ok(self.look("ledger.campaign", |tx| Box::pin(campaigns(tx, text, values))).await?.pop())
+        Ok(self.look("ledger.campaign", move |tx| Box::pin(campaigns(tx, text, values.clone()))).await?.pop())
     }
 
     async fn coupons(&self, ids: &[CouponId]) -> Result<Vec<Option<Coupon>>, BackendError> {
         let ids = ids.to_vec();
-        self.look("ledger.coupons", |tx| Box::pin(coupons(tx, ids))).await
+        self.look("ledger.coupons", move |tx| Box::pin(coupons(tx, ids.clone()))).await
     }
 
     async fn coupons_of<'a>(
@@ -147,6 +147,6 @@ impl CouponLedger for SqliteLedger {
         let text = select_coupons!("WHERE member = ? AND id > ? ORDER BY id LIMIT ?");
         let after = after.map_or("", CouponId::as_str);
         let values = vec![member.as_str().into(), after.into(), most(limit)];
-        self.look("ledger.coupons_of", |tx| Box::pin(list(tx, text, values))).await
+        self.look("ledger.coupons_of", move |tx| Box::pin(list(tx, text, values.clone()))).await
     }
 }

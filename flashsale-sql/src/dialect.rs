@@ -1,129 +1,47 @@
-//! The seam between our SQL and the databases: values to bind, and the places where texts differ.
+//! The seam between our SQL and the databases: the one place where texts differ.
 //!
-//! The noun files write each statement once, as a template. Four things in it differ between databases and stand in
-//! braces; everything else is SQL that SQLite, PostgreSQL and MariaDB read alike, or a [`Dialect`] has to say so here.
+//! The noun files write each statement once, as a template. What differs between databases stands in braces; everything else is
+//! SQL that SQLite, PostgreSQL and MariaDB read alike.
 //!
-//! | in a template | meaning | SQLite | others |
-//! |---|---|---|---|
-//! | `{lock}` | lock the rows that are read | nothing: `BEGIN IMMEDIATE` has the lock | `FOR UPDATE` |
-//! | `{in}` | is one of a list, bound as one JSON array | `IN (SELECT value FROM json_each(?))` | `= ANY(..)`, `JSON_TABLE` |
-//! | `{each}` | the values of a list, bound as one JSON array | `json_each(?)` | `unnest`, `JSON_TABLE` |
-//! | `{rows a:text b:int}` | the rows of a bulk write, as a table with these columns | `VALUES`, padded | `unnest`, `UNION ALL` |
+//! | in a template | meaning | SQLite | PostgreSQL | MySQL, MariaDB |
+//! |---|---|---|---|---|
+//! | `{lock}` | lock the rows that are read, in a transaction that writes | nothing: `BEGIN IMMEDIATE` has the lock | `FOR UPDATE` | the same |
+//! | `{in}` | is one of a list | a JSON array | `= ANY(array)` | `IN (?, ..)`, padded |
+//! | `{rows a:text b:int}` | the rows of a bulk write, as a table with these columns | `VALUES`, padded | `unnest` of arrays | `JSON_TABLE` |
+//! | `{live}` | the live orders of a list of buyers, as buyer and lines | by the ids | by the column `buyer` | the same |
+//! | `{once-event}`, `{once-letter}` | leave a row out that is there | `ON CONFLICT` | the same | `ON DUPLICATE KEY` |
+//! | `{told-..}`, `{unkeyed-..}`, `{history}` | how the acceptance of an order is told | by the order's row | by its key, as every fact | the same |
 //!
-//! Owns texts only. Connections and transactions are in [`sqlite`](crate::sqlite) and [`tx`](crate::tx).
+//! A write of rows is `UPDATE t SET .. FROM {rows ..} r WHERE ..`; for MySQL it is turned into a join, with the rows first.
+//! `"name"` is an identifier that is a word of some dialect. Owns texts only; connections are in the file of each database.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flashsale_core::Timestamp;
+use crate::value::{Kind, Value, as_columns, as_json_rows};
 
 /// Which database a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Dialect {
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "each has its feature")
+)]
+pub enum Dialect {
     /// SQLite, as bundled with the driver.
     Sqlite,
+    /// PostgreSQL 13 or later.
+    Postgres,
+    /// MariaDB 10.6 or later, MySQL 8.
+    MySql,
 }
 
-/// A value to bind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
-    Null,
-    Int(i64),
-    Text(Arc<str>),
-}
-
-impl Value {
-    /// 64 bits without a sign, as the signed number of the same bits.
-    pub(crate) fn bits(word: u64) -> Self {
-        Self::Int(word.cast_signed())
-    }
-
-    /// A JSON array of texts, for `{in}`.
-    pub(crate) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut json = String::from("[");
-        for (n, text) in texts.into_iter().enumerate() {
-            if n > 0 {
-                json.push(',');
-            }
-            // A text always has a JSON form.
-            json.push_str(&serde_json::Value::from(text).to_string());
-        }
-        json.push(']');
-        Self::Text(json.into())
-    }
-
-    /// A JSON array of numbers, for `{in}`.
-    pub(crate) fn numbers(numbers: impl IntoIterator<Item = i64>) -> Self {
-        let numbers: Vec<i64> = numbers.into_iter().collect();
-        Self::Text(serde_json::Value::from(numbers).to_string().into())
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Int(i64::from(number))
-    }
-}
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::bits(number)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(flag: bool) -> Self {
-        Self::Int(i64::from(flag))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<Timestamp> for Value {
-    fn from(at: Timestamp) -> Self {
-        Self::Int(at.ms())
-    }
-}
-
-impl<T: Into<Self>> From<Option<T>> for Value {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
-    }
-}
-
-/// The rows of a bulk write, each `N` values wide. The first value of a row is never null: padding is told by it.
-#[derive(Debug, Default)]
-pub(crate) struct Rows<const N: usize>(pub(crate) Vec<[Value; N]>);
-
-impl<const N: usize> Rows<N> {
-    /// The rows of these things.
-    pub(crate) fn of<T>(things: impl IntoIterator<Item = T>, row: impl FnMut(T) -> [Value; N]) -> Self {
-        Self(things.into_iter().map(row).collect())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
+/// What the transaction is for that a text stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// Rows are looked at and not locked.
+    Read,
+    /// Rows that are read with `{lock}` are written next.
+    Write,
 }
 
 impl Dialect {
@@ -132,6 +50,8 @@ impl Dialect {
         match self {
             // SQLITE_MAX_VARIABLE_NUMBER is 32,766; a few are left for what stands beside the rows.
             Self::Sqlite => 32_000,
+            // Rows are one value or one a column there; their size is bounded all the same.
+            Self::Postgres | Self::MySql => 65_536,
         }
     }
 
@@ -146,70 +66,215 @@ impl Dialect {
     pub(crate) fn padded(self, rows: usize) -> usize {
         match self {
             Self::Sqlite => rows.next_power_of_two(),
+            // The text is the same for any number.
+            Self::Postgres | Self::MySql => 1,
         }
     }
 
-    fn lock(self) -> &'static str {
+    /// The values of a statement without rows, as the database takes lists, and the number of places in `{in}`.
+    pub(crate) fn bound(self, values: Vec<Value>) -> (Vec<Value>, usize) {
         match self {
-            Self::Sqlite => "",
-        }
-    }
-
-    fn among(self) -> &'static str {
-        match self {
-            Self::Sqlite => "IN (SELECT value FROM json_each(?))",
-        }
-    }
-
-    fn each(self) -> &'static str {
-        match self {
-            Self::Sqlite => "json_each(?)",
-        }
-    }
-
-    fn rows(self, columns: &str, rows: usize, text: &mut String) {
-        let names: Vec<&str> = columns.split_whitespace().filter_map(|column| column.split(':').next()).collect();
-        match self {
-            Self::Sqlite => {
-                text.push_str("(SELECT ");
-                for (n, name) in names.iter().enumerate() {
-                    let comma = if n == 0 { "" } else { ", " };
-                    text.push_str(&format!("{comma}column{} AS {name}", n + 1));
+            Self::Sqlite => (values.into_iter().map(Value::into_json_list).collect(), 0),
+            Self::Postgres => (values, 0),
+            Self::MySql => {
+                let (mut single, mut places) = (Vec::with_capacity(values.len()), 0);
+                for value in values {
+                    let list = matches!(value, Value::Texts(_) | Value::Ints(_));
+                    let mut values = value.singles();
+                    if list {
+                        // Each statement of ours has one list at most. A repeated value changes nothing, and null is in no list.
+                        places = values.len().next_power_of_two();
+                        let last = values.last().cloned().unwrap_or(Value::Null);
+                        values.resize(places, last);
+                    }
+                    single.append(&mut values);
                 }
-                text.push_str(" FROM (VALUES ");
-                let row = format!("({})", vec!["?"; names.len()].join(","));
-                text.push_str(&vec![row; rows].join(","));
-                text.push_str(") WHERE column1 IS NOT NULL)");
+                (single, places)
             }
         }
     }
 
-    /// Writes a template out for a number of rows.
-    fn render(self, template: &str, rows: usize) -> String {
+    /// The values of a statement with rows, and how many its text binds; what is missing at the end is null.
+    pub(crate) fn bound_rows<const N: usize>(
+        self,
+        template: &str,
+        head: &[Value],
+        rows: Vec<[Value; N]>,
+        tail: &[Value],
+    ) -> (Vec<Value>, usize) {
+        let mut values = head.to_vec();
+        match self {
+            Self::Sqlite => {
+                let padded = head.len() + self.padded(rows.len()) * N;
+                values.reserve(padded + tail.len() - head.len());
+                values.extend(rows.into_iter().flatten());
+                if !tail.is_empty() {
+                    values.resize(padded, Value::Null);
+                    values.extend_from_slice(tail);
+                }
+                (values, padded + tail.len())
+            }
+            Self::Postgres => {
+                let kinds: Vec<Kind> = columns(template).iter().map(|(_, kind)| *kind).collect();
+                values.extend(as_columns(rows, &kinds));
+                values.extend_from_slice(tail);
+                let binds = values.len();
+                (values, binds)
+            }
+            Self::MySql => {
+                values.push(as_json_rows(&rows));
+                values.extend_from_slice(tail);
+                let binds = values.len();
+                (values, binds)
+            }
+        }
+    }
+
+    fn rows(self, columns: &[(&str, Kind)], rows: usize) -> String {
+        let list = |each: &dyn Fn(usize, &str, Kind) -> String| {
+            let parts = columns.iter().enumerate().map(|(n, (name, kind))| each(n, name, *kind));
+            parts.collect::<Vec<String>>().join(", ")
+        };
+        match self {
+            Self::Sqlite => {
+                let row = format!("({})", vec!["?"; columns.len()].join(","));
+                let names = list(&|n, name, _| format!("column{} AS {name}", n + 1));
+                let values = vec![row; rows].join(",");
+                format!("(SELECT {names} FROM (VALUES {values}) WHERE column1 IS NOT NULL)")
+            }
+            Self::Postgres => {
+                let arrays = list(&|_, _, kind| match kind {
+                    Kind::Text => "?::text[]".to_owned(),
+                    Kind::Int => "?::int8[]".to_owned(),
+                });
+                format!("(SELECT * FROM unnest({arrays}) AS u({}))", list(&|_, name, _| name.to_owned()))
+            }
+            Self::MySql => {
+                let columns = list(&|n, name, kind| match kind {
+                    Kind::Text => format!("{name} LONGTEXT CHARACTER SET utf8mb4 PATH '$[{n}]'"),
+                    Kind::Int => format!("{name} BIGINT PATH '$[{n}]'"),
+                });
+                format!("JSON_TABLE(?, '$[*]' COLUMNS ({columns}))")
+            }
+        }
+    }
+
+    /// What stands at a place that is the same whatever the rows.
+    fn place(self, name: &str, purpose: Purpose) -> &'static str {
+        match (self, name) {
+            (Self::Sqlite, "lock") => "",
+            (_, "lock") if purpose == Purpose::Read => "",
+            (_, "lock") => " FOR UPDATE",
+            (Self::Sqlite, "in") => "IN (SELECT value FROM json_each(?))",
+            (Self::Postgres, "in") => "= ANY(?)",
+            // The orders of a buyer stand between `buyer~` and what follows it (the character is DEL): no index of their own.
+            // COALESCE keeps the index over (sale, v) out, which would read all orders of the sale for each buyer.
+            (Self::Sqlite, "live") => {
+                "b.value, o.lines FROM json_each(?) b CROSS JOIN orders o \
+                 ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE COALESCE(o.sale, '') = ? AND o.live = 1"
+            }
+            (Self::Postgres, "live") => {
+                "o.buyer, o.lines FROM orders o WHERE o.buyer = ANY(?) AND o.sale = ? AND o.live = 1"
+            }
+            (Self::Sqlite, "once-event") => {
+                " WHERE NOT (r.kind = 'order.accepted' AND r.version = 1 AND EXISTS \
+                 (SELECT 1 FROM orders o WHERE o.id = r.subject AND o.told IS NOT NULL)) \
+                 ON CONFLICT (subject, version, kind) WHERE keyed = 1 DO NOTHING"
+            }
+            (Self::Postgres, "once-event") => " ON CONFLICT (subject, version, kind) DO NOTHING",
+            // Not IGNORE: it hides truncation and CHECKs as well.
+            (Self::MySql, "once-event") => " WHERE true ON DUPLICATE KEY UPDATE outbox.no = outbox.no",
+            (Self::Sqlite | Self::Postgres, "once-letter") => " WHERE true ON CONFLICT (consumer, event_id) DO NOTHING",
+            (Self::MySql, "once-letter") => " WHERE true ON DUPLICATE KEY UPDATE dead_letter.no = dead_letter.no",
+            // SQLite writes one transaction at a time, so an order's row can name the fact that tells it; one random key less.
+            (Self::Sqlite, "told-column") => ", told",
+            (Self::Sqlite, "told-value") => ", (SELECT MAX(no) FROM outbox) + r.told",
+            (Self::Sqlite, "unkeyed-column") => ", keyed",
+            (Self::Sqlite, "unkeyed-value") => ", 0",
+            (Self::Sqlite, "history") => {
+                "subject, version, sale, at, fact, no FROM outbox WHERE keyed = 1 AND subject = ?1 UNION ALL \
+                 SELECT e.subject, e.version, e.sale, e.at, e.fact, e.no \
+                 FROM orders o JOIN outbox e ON e.no = o.told WHERE o.id = ?1 ORDER BY version, no"
+            }
+            (_, "told-column" | "told-value" | "unkeyed-column" | "unkeyed-value") => "",
+            (_, "history") => "subject, version, sale, at, fact FROM outbox WHERE subject = ? ORDER BY version, no",
+            _ => unreachable!("a template of ours has an unknown place {name}"),
+        }
+    }
+
+    /// Writes a template out for a number of rows, or of places in `{in}`.
+    fn render(self, template: &str, rows: usize, purpose: Purpose) -> String {
+        let joined = if self == Self::MySql { join(template) } else { None };
+        let template = joined.as_deref().unwrap_or(template);
         let mut text = String::with_capacity(template.len() + 64);
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             text.push_str(before);
             let (what, after) = after.split_once('}').unwrap_or((after, ""));
+            let places = || vec!["?"; rows.max(1)].join(",");
             match what.split_once(' ') {
-                None if what == "lock" => text.push_str(self.lock()),
-                None if what == "in" => text.push_str(self.among()),
-                None if what == "each" => text.push_str(self.each()),
-                Some(("rows", columns)) => self.rows(columns, rows, &mut text),
-                _ => unreachable!("a template of ours has an unknown place {what}"),
+                Some(("rows", spec)) => text.push_str(&self.rows(&parse(spec), rows)),
+                None if self == Self::MySql && what == "in" => text.push_str(&format!("IN ({})", places())),
+                None if self == Self::MySql && what == "live" => text.push_str(&format!(
+                    "o.buyer, o.`lines` FROM orders o WHERE o.buyer IN ({}) AND o.sale = ? AND o.live = 1",
+                    places()
+                )),
+                _ => text.push_str(self.place(what, purpose)),
             }
             rest = after;
         }
         text.push_str(rest);
-        text
+        if self == Self::MySql { text.replace('"', "`") } else { text }
     }
 }
+
+fn parse(spec: &str) -> Vec<(&str, Kind)> {
+    let column = |column: &'_ str| -> Option<usize> { column.find(':') };
+    spec.split_whitespace()
+        .map(|word| {
+            let at = column(word).unwrap_or(word.len());
+            (&word[..at], if word[at..] == *":int" { Kind::Int } else { Kind::Text })
+        })
+        .collect()
+}
+
+/// The columns of the rows in a template.
+fn columns(template: &str) -> Vec<(&str, Kind)> {
+    let spec = template.split_once("{rows ").and_then(|(_, rest)| rest.split_once('}'));
+    spec.map_or_else(Vec::new, |(spec, _)| parse(spec))
+}
+
+/// `UPDATE t SET a = .., b = .. FROM {rows} r WHERE ..` as `UPDATE {rows} r STRAIGHT_JOIN t SET t.a = .., t.b = .. WHERE ..`: the
+/// rows first, so that only rows with their keys are read and locked. None for any other template.
+fn join(template: &str) -> Option<String> {
+    let (table, rest) = template.strip_prefix("UPDATE ")?.split_once(" SET ")?;
+    let (sets, rest) = rest.split_once(" FROM ")?;
+    let (rows, condition) = rest.split_once(" WHERE ")?;
+    let (mut set, mut depth) = (format!("{table}."), 0);
+    let mut letters = sets.chars().peekable();
+    while let Some(letter) = letters.next() {
+        set.push(letter);
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                while letters.next_if(|next| next.is_whitespace()).is_some() {}
+                set.push_str(&format!(" {table}."));
+            }
+            _ => {}
+        }
+    }
+    Some(format!("UPDATE {rows} STRAIGHT_JOIN {table} SET {set} WHERE {condition}"))
+}
+
+/// A template, its number of rows, and what for.
+type Key = (&'static str, usize, Purpose);
 
 /// Texts that were written out before. Their number is bounded: templates are constants, sizes are powers of two.
 #[derive(Debug)]
 pub(crate) struct Texts {
     dialect: Dialect,
-    made: RwLock<HashMap<(&'static str, usize), Arc<str>>>,
+    made: RwLock<HashMap<Key, Arc<str>>>,
 }
 
 impl Texts {
@@ -222,18 +287,18 @@ impl Texts {
     }
 
     /// All texts that were written out so far.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     pub(crate) fn all(&self) -> Vec<Arc<str>> {
         self.made.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// The text of a template for a number of rows, which is 0 for a template without rows.
-    pub(crate) fn text(&self, template: &'static str, rows: usize) -> Arc<str> {
-        let key = (template, rows);
+    pub(crate) fn text(&self, template: &'static str, rows: usize, purpose: Purpose) -> Arc<str> {
+        let key = (template, rows, purpose);
         if let Some(text) = self.made.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return text.clone();
         }
-        let text: Arc<str> = self.dialect.render(template, rows).into();
+        let text: Arc<str> = self.dialect.render(template, rows, purpose).into();
         self.made.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(text).clone()
     }
 }
@@ -242,16 +307,44 @@ impl Texts {
 mod tests {
     use super::*;
 
+    const INSERT: &str = "INSERT INTO t (a, b) SELECT a, b FROM {rows a:text b:int} r";
+    const UPDATE: &str =
+        "UPDATE t SET a = r.a, b = COALESCE(r.b, t.b) FROM {rows id:text a:int b:int} r WHERE t.s = ? AND t.id = r.id";
+    const SELECT: &str = "SELECT \"x\" FROM t WHERE id {in}{lock}";
+
     #[test]
-    fn a_template_is_written_out_for_its_number_of_rows() {
-        let text = Dialect::Sqlite.render("INSERT INTO t (a, b) SELECT a, b FROM {rows a:text b:int} r", 2);
+    fn a_template_is_written_out_for_each_database() {
+        let text = |dialect: Dialect, template, rows| dialect.render(template, rows, Purpose::Write);
         assert_eq!(
-            text,
+            text(Dialect::Sqlite, INSERT, 2),
             "INSERT INTO t (a, b) SELECT a, b FROM (SELECT column1 AS a, column2 AS b FROM (VALUES (?,?),(?,?)) \
              WHERE column1 IS NOT NULL) r"
         );
-        let text = Dialect::Sqlite.render("SELECT x FROM t WHERE id {in}{lock}", 0);
-        assert_eq!(text, "SELECT x FROM t WHERE id IN (SELECT value FROM json_each(?))");
+        assert_eq!(
+            text(Dialect::Postgres, INSERT, 1),
+            "INSERT INTO t (a, b) SELECT a, b FROM (SELECT * FROM unnest(?::text[], ?::int8[]) AS u(a, b)) r"
+        );
+        assert_eq!(
+            text(Dialect::MySql, INSERT, 1),
+            "INSERT INTO t (a, b) SELECT a, b FROM JSON_TABLE(?, '$[*]' COLUMNS (a LONGTEXT CHARACTER SET utf8mb4 PATH '$[0]', b BIGINT PATH '$[1]')) r"
+        );
+        assert_eq!(
+            text(Dialect::Sqlite, SELECT, 0),
+            "SELECT \"x\" FROM t WHERE id IN (SELECT value FROM json_each(?))"
+        );
+        assert_eq!(text(Dialect::Postgres, SELECT, 0), "SELECT \"x\" FROM t WHERE id = ANY(?) FOR UPDATE");
+        assert_eq!(text(Dialect::MySql, SELECT, 2), "SELECT `x` FROM t WHERE id IN (?,?) FOR UPDATE");
+        assert_eq!(Dialect::MySql.render(SELECT, 1, Purpose::Read), "SELECT `x` FROM t WHERE id IN (?)");
+    }
+
+    #[test]
+    fn an_update_of_rows_is_a_join_on_mysql() {
+        assert_eq!(
+            Dialect::MySql.render(UPDATE, 1, Purpose::Write),
+            "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id LONGTEXT CHARACTER SET utf8mb4 PATH '$[0]', a BIGINT PATH '$[1]', b BIGINT PATH '$[2]')) r \
+             STRAIGHT_JOIN t SET t.a = r.a, t.b = COALESCE(r.b, t.b) WHERE t.s = ? AND t.id = r.id"
+        );
+        assert_eq!(join("UPDATE t SET a = ? WHERE id = ?"), None);
     }
 
     #[test]
@@ -264,17 +357,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_json_whatever_its_texts_hold() {
-        assert_eq!(Value::list(["a", "b\"c\\"]), Value::from(r#"["a","b\"c\\"]"#));
-        assert_eq!(Value::list([]), Value::from("[]"));
-        assert_eq!(Value::numbers([1, -2]), Value::from("[1,-2]"));
-    }
-
-    #[test]
-    fn bits_come_back_whole() {
-        for word in [0, 1, u64::MAX, 1 << 63] {
-            let Value::Int(stored) = Value::bits(word) else { panic!("not a number") };
-            assert_eq!(stored.cast_unsigned(), word);
-        }
+    fn a_list_is_bound_as_the_database_takes_it() {
+        let values = || vec![Value::list(["a", "b", "c"]), Value::from("s")];
+        assert_eq!(Dialect::Sqlite.bound(values()), (vec![r#"["a","b","c"]"#.into(), "s".into()], 0));
+        assert_eq!(Dialect::Postgres.bound(values()), (values(), 0));
+        let padded = ["a", "b", "c", "c", "s"].map(Value::from).to_vec();
+        assert_eq!(Dialect::MySql.bound(values()), (padded, 4));
+        assert_eq!(Dialect::MySql.bound(vec![Value::list([])]), (vec![Value::Null], 1));
     }
 }

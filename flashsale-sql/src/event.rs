@@ -9,34 +9,28 @@ use flashsale_core::error::BackendError;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
 use flashsale_core::{SaleId, Timestamp};
 
-use crate::dialect::{Rows, Value};
+use crate::ledger::{Backend, SqlLedger};
 use crate::order::most;
-use crate::sqlite::SqliteLedger;
 use crate::tx::{End, Fault, Fields, Tx, json};
+use crate::value::{Rows, Value};
 
 // Most transactions tell facts of one sale and one time: bound once.
-const TELL: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
-                    SELECT 1, ?, ?, r.subject, r.version, r.kind, r.topic, r.fact \
+const TELL: &str = "INSERT INTO outbox (sale, at, subject, version, kind, topic, fact) \
+                    SELECT ?, ?, r.subject, r.version, r.kind, r.topic, r.fact \
                     FROM {rows subject:text version:int kind:text topic:text fact:text} r";
 // The acceptance of an order is told by its own row, whose key it has: it stands in no other. All of a batch are of one kind.
-const TELL_ACCEPTED: &str = "INSERT INTO outbox (keyed, version, sale, at, kind, topic, subject, fact) \
-                             SELECT 0, 1, ?, ?, ?, ?, r.subject, r.fact FROM {rows subject:text fact:text} r";
-const TELL_ONCE: &str = "INSERT INTO outbox (keyed, sale, at, subject, version, kind, topic, fact) \
-                         SELECT 1, r.sale, r.at, r.subject, r.version, r.kind, r.topic, r.fact \
-                         FROM {rows subject:text version:int kind:text topic:text fact:text sale:text at:int} r \
-                         WHERE NOT (r.kind = 'order.accepted' AND r.version = 1 AND EXISTS \
-                         (SELECT 1 FROM orders o WHERE o.id = r.subject AND o.told IS NOT NULL)) \
-                         ON CONFLICT (subject, version, kind) WHERE keyed = 1 DO NOTHING";
-const HISTORY: &str = "SELECT subject, version, sale, at, fact, no FROM outbox WHERE keyed = 1 AND subject = ? UNION ALL \
-                       SELECT e.subject, e.version, e.sale, e.at, e.fact, e.no \
-                       FROM orders o JOIN outbox e ON e.no = o.told WHERE o.id = ? ORDER BY version, no";
+const TELL_ACCEPTED: &str = "INSERT INTO outbox (version, sale, at, kind, topic, subject, fact{unkeyed-column}) \
+                             SELECT 1, ?, ?, ?, ?, r.subject, r.fact{unkeyed-value} FROM {rows subject:text fact:text} r";
+const TELL_ONCE: &str = "INSERT INTO outbox (sale, at, subject, version, kind, topic, fact) \
+                         SELECT r.sale, r.at, r.subject, r.version, r.kind, r.topic, r.fact \
+                         FROM {rows subject:text version:int kind:text topic:text fact:text sale:text at:int} r{once-event}";
+const HISTORY: &str = "SELECT {history}";
 // Rows come in the order of time but for a few, so only the first so many are looked at: no walk over all that is kept.
-const PRUNE: &str = "DELETE FROM outbox WHERE no IN (SELECT no FROM (SELECT no, sent, at FROM outbox ORDER BY no \
-                     LIMIT ? + (SELECT COUNT(*) FROM outbox WHERE sent = 0)) WHERE sent = 1 AND at < ? LIMIT ?)";
+const PRUNE: &str = "DELETE FROM outbox WHERE sent = 1 AND at < ? AND no IN \
+                     (SELECT f.no FROM (SELECT no FROM outbox WHERE sent = 1 ORDER BY no LIMIT ?) f)";
 const BURY: &str = "INSERT INTO dead_letter (consumer, event_id, reason, tries, at, event) \
                     SELECT r.consumer, r.event_id, r.reason, r.tries, r.at, r.event \
-                    FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r \
-                    WHERE true ON CONFLICT (consumer, event_id) DO NOTHING";
+                    FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r{once-letter}";
 // A letter that was replayed and failed again must be seen again; any other repeat is the same letter.
 const REPLAYED: &str = "DELETE FROM dead_letter WHERE settled = 'replayed' AND (consumer, event_id) IN \
                         (SELECT r.consumer, r.event_id FROM {rows consumer:text event_id:text} r)";
@@ -128,21 +122,20 @@ async fn put(mut tx: Tx<'_>, events: Arc<[Event]>) -> Result<End<()>, Fault> {
 }
 
 async fn history(mut tx: Tx<'_>, subject: String) -> Result<Vec<Event>, Fault> {
-    let subject = Value::from(subject);
-    let rows = tx.rows(HISTORY, vec![subject.clone(), subject]).await?;
+    let rows = tx.rows(HISTORY, vec![subject.into()]).await?;
     rows.iter().map(|row| decode(&mut row.fields())).collect()
 }
 
 async fn prune(mut tx: Tx<'_>, before: Timestamp, limit: usize) -> Result<End<usize>, Fault> {
-    let deleted = tx.run(PRUNE, vec![most(limit), before.into(), most(limit)]).await?;
+    let deleted = tx.run(PRUNE, vec![before.into(), most(limit)]).await?;
     Ok(End::Commit(usize::try_from(deleted).unwrap_or(usize::MAX)))
 }
 
 #[async_trait]
-impl Outbox for SqliteLedger {
+impl<D: Backend> Outbox for SqlLedger<D> {
     async fn unsent(&self, after: Option<OutboxNo>, limit: usize) -> Result<Vec<(OutboxNo, Event)>, BackendError> {
         let after = after.map_or(0, |no| no.0);
-        self.look("outbox.unsent", |tx| Box::pin(unsent(tx, after, most(limit)))).await
+        self.look("outbox.unsent", move |tx| Box::pin(unsent(tx, after, most(limit)))).await
     }
 
     async fn sent(&self, rows: &[OutboxNo]) -> Result<(), BackendError> {
@@ -157,7 +150,7 @@ impl Outbox for SqliteLedger {
 
     async fn history(&self, subject: &str) -> Result<Vec<Event>, BackendError> {
         let subject = subject.to_owned();
-        self.look("outbox.history", |tx| Box::pin(history(tx, subject))).await
+        self.look("outbox.history", move |tx| Box::pin(history(tx, subject.clone()))).await
     }
 
     async fn prune(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
@@ -220,14 +213,14 @@ async fn settle(
 }
 
 #[async_trait]
-impl DeadLetters for SqliteLedger {
+impl<D: Backend> DeadLetters for SqlLedger<D> {
     async fn bury(&self, buried: &[DeadLetter]) -> Result<(), BackendError> {
         let buried: Arc<[DeadLetter]> = buried.into();
         self.write("dead.bury", move |tx| Box::pin(bury(tx, buried.clone()))).await
     }
 
     async fn letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
-        self.look("dead.letters", |tx| Box::pin(letters(tx, most(limit)))).await
+        self.look("dead.letters", move |tx| Box::pin(letters(tx, most(limit)))).await
     }
 
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {

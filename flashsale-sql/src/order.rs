@@ -14,17 +14,17 @@ use flashsale_core::stock::{Amounts, Epoch, HoldNo, Note, Order, Update};
 use flashsale_core::unit::Quantity;
 use flashsale_core::{OrderId, SaleId, Timestamp};
 
-use crate::dialect::{Rows, Value};
 use crate::event;
-use crate::sqlite::SqliteLedger;
+use crate::ledger::{Backend, SqlLedger};
 use crate::stock::{self, Returned, SaleRow};
 use crate::tx::{End, Fault, Fields, Row, Tx, parse};
+use crate::value::{Rows, Value};
 
 /// Selects orders with the columns that [`decode`] reads.
 macro_rules! select_orders {
     ($rest:literal) => {
         concat!(
-            "SELECT live, id, sale, hash, state, reason, stuck, ver, v, hold_epoch, hold_no, lines, list, discount, pays, ",
+            "SELECT live, id, sale, hash, state, reason, stuck, ver, v, hold_epoch, hold_no, \"lines\", list, discount, pays, ",
             "coupon, method, note, decided_at, since, pay_by, due_at, tries, action FROM orders ",
             $rest
         )
@@ -32,10 +32,10 @@ macro_rules! select_orders {
 }
 
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
-                      lines, list, discount, pays, coupon, method, note, pay_by, due_at, told) \
-                      SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.lines, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by, (SELECT MAX(no) FROM outbox) + r.told \
-                      FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int lines:text \
+                      \"lines\", list, discount, pays, coupon, method, note, pay_by, due_at{told-column}) \
+                      SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.asked, \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by{told-value} \
+                      FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int asked:text \
                       list:int discount:int pays:int coupon:text method:text note:text pay_by:int told:int} r";
 const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \
                             SELECT ?, 1, r.order_id, r.item, r.v, r.units \
@@ -127,9 +127,10 @@ fn maybe_reason(row: &mut Fields<'_>) -> Result<Option<Reason>, Fault> {
     Reason::from_code(word).map(Some).ok_or_else(|| Fault::corrupt(format!("nobody knows the reason {word}")))
 }
 
-async fn stored(tx: &mut Tx<'_>, ids: Vec<&OrderId>) -> Result<HashMap<OrderId, Stored>, Fault> {
-    let (text, values) = these(ids);
-    decode_all(&tx.rows(text, values).await?)
+/// The read of these ids, whatever their sale, whose rows are written next: nobody else writes them meanwhile.
+pub(crate) fn these_to_write<'a>(ids: impl IntoIterator<Item = &'a OrderId>) -> (&'static str, Vec<Value>) {
+    let text = select_orders!("WHERE id {in} ORDER BY id{lock}");
+    (text, vec![Value::list(ids.into_iter().map(OrderId::as_str))])
 }
 
 /// The read of these ids, whatever their sale.
@@ -148,7 +149,8 @@ pub(crate) fn known(rows: &[Row]) -> Result<HashMap<OrderId, Arc<Order>>, Fault>
 
 /// The rows of these ids, whatever their sale.
 async fn by_id(tx: &mut Tx<'_>, ids: Vec<&OrderId>) -> Result<HashMap<OrderId, Arc<Order>>, Fault> {
-    Ok(stored(tx, ids).await?.into_iter().map(|(id, (order, _))| (id, order)).collect())
+    let (text, values) = these(ids);
+    known(&tx.rows(text, values).await?)
 }
 
 /// Writes orders that were decided now, and the lines of those that have their units; `told` says which fact tells an
@@ -232,7 +234,8 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
     let gives = batch.iter().any(|append| append.units == Units::GiveBack);
     let sale = if gives { SaleRow::locked(tx, &id).await? } else { None };
     let to = sale.as_ref().map(SaleRow::next);
-    let mut known = stored(tx, batch.iter().map(|append| &append.order.id).collect()).await?;
+    let (text, values) = these_to_write(batch.iter().map(|append| &append.order.id));
+    let mut known = decode_all(&tx.rows(text, values).await?)?;
     let (mut answers, mut rows, mut moved) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
     let (mut before, mut events) = (Vec::new(), Vec::new());
     for append in &*batch {
@@ -285,7 +288,7 @@ pub(crate) fn most(limit: usize) -> Value {
 }
 
 #[async_trait]
-impl OrderLedger for SqliteLedger {
+impl<D: Backend> OrderLedger for SqlLedger<D> {
     async fn append(&self, sale: &SaleId, batch: &[Append]) -> Result<Answer, BackendError> {
         let (sale, batch): (SaleId, Arc<[Append]>) = (sale.clone(), batch.into());
         self.write("ledger.append", move |tx| Box::pin(append(tx, sale.clone(), batch.clone()))).await
@@ -293,12 +296,12 @@ impl OrderLedger for SqliteLedger {
 
     async fn load(&self, ids: &[OrderId]) -> Result<(Vec<Option<Arc<Order>>>, Timestamp), BackendError> {
         let ids = ids.to_vec();
-        self.look("ledger.load", |tx| Box::pin(load(tx, ids))).await
+        self.look("ledger.load", move |tx| Box::pin(load(tx, ids.clone()))).await
     }
 
     async fn due(&self, limit: usize) -> Result<(Vec<Arc<Order>>, Timestamp), BackendError> {
         let text = select_orders!("WHERE due_at <= ? ORDER BY due_at, id LIMIT ?");
-        self.look("ledger.due", |tx| {
+        self.look("ledger.due", move |tx| {
             let now = tx.now();
             Box::pin(page(tx, text, vec![now.into(), most(limit)]))
         })
@@ -321,12 +324,12 @@ impl OrderLedger for SqliteLedger {
             }
         };
         values.push(most(query.limit));
-        Ok(self.look("ledger.list", |tx| Box::pin(page(tx, text, values))).await?.0)
+        Ok(self.look("ledger.list", move |tx| Box::pin(page(tx, text, values.clone()))).await?.0)
     }
 
     async fn stuck(&self, limit: usize) -> Result<Vec<Arc<Order>>, BackendError> {
         let text = select_orders!("WHERE stuck IS NOT NULL ORDER BY id LIMIT ?");
-        Ok(self.look("ledger.stuck", |tx| Box::pin(page(tx, text, vec![most(limit)]))).await?.0)
+        Ok(self.look("ledger.stuck", move |tx| Box::pin(page(tx, text, vec![most(limit)]))).await?.0)
     }
 }
 

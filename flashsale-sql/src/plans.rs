@@ -121,10 +121,10 @@ async fn every_statement_finds_its_rows_by_a_key() {
     for (start, key) in [
         ("SELECT b.value, o.lines FROM", "SEARCH o USING INDEX sqlite_autoindex_orders_1 (id>? AND id<?)"),
         (
-            "SELECT id, hash, state, v, lines FROM orders WHERE id >",
+            "SELECT id, hash, state, v, \"lines\" FROM orders WHERE id >",
             "SEARCH orders USING INDEX sqlite_autoindex_orders_1 (id>?)",
         ),
-        ("SELECT id, hash, state, v, lines FROM orders WHERE sale", "orders_version (sale=? AND v>?)"),
+        ("SELECT id, hash, state, v, \"lines\" FROM orders WHERE sale", "orders_version (sale=? AND v>?)"),
         ("SELECT no, subject, version, sale, at, fact FROM outbox WHERE sent", "outbox_unsent (sent=? AND rowid>?)"),
         ("UPDATE orders", "SEARCH orders USING INDEX sqlite_autoindex_orders_1 (id=?)"),
         ("UPDATE line", "SEARCH line USING PRIMARY KEY (sale=? AND v=? AND order_id=? AND item=?)"),

@@ -1,15 +1,17 @@
 //! What a step of a noun sees of the database: statements in, rows out, inside one transaction.
 //!
-//! Owns the thin layer that keeps driver types out of the noun files, and the counter of statements. Does not own
-//! beginning, committing and retrying: those are in [`sqlite`](crate::sqlite).
+//! Owns the thin layer that keeps driver types out of the noun files. Does not own beginning, committing and retrying: those
+//! are in [`ledger`](crate::ledger).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use flashsale_core::error::{BackendError, ErrorKind};
-use flashsale_core::{Event, Timestamp};
+use flashsale_core::{Clock, Event, Timestamp};
 
-use crate::dialect::{Rows, Texts, Value};
-use crate::sqlite::{Driver, DriverRow, Hook};
+use crate::dialect::{Dialect, Purpose, Texts};
+use crate::driver::{Driver, DriverRow, Hook};
+use crate::value::{Rows, Value};
 
 /// How a step ends that did not fail.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(crate) enum End<T> {
 
 /// Why a step failed. The transaction is rolled back.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The database said so.
     Driver(sqlx::Error),
     /// The answer to COMMIT was lost, or says neither yes nor no.
@@ -53,7 +55,7 @@ impl Fault {
     /// The failure as a port tells it.
     pub(crate) fn told(self, operation: &'static str) -> BackendError {
         match self {
-            Self::Driver(error) => BackendError::new(crate::sqlite::kind(&error), operation, error),
+            Self::Driver(error) => BackendError::new(crate::error::kind(&error), operation, error),
             Self::Commit(error) => BackendError::unknown(operation, error),
             Self::Found(kind, why) => BackendError::new(kind, operation, why),
             Self::Hook(name, error) => {
@@ -64,13 +66,24 @@ impl Fault {
     }
 }
 
-/// Whether the transaction has the write lock already.
+/// What a step may do, and how it gets the lock of the sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
-    /// It was begun with it.
-    Held,
-    /// It is somebody else's transaction: the first statement has to take it.
-    Take,
+pub(crate) enum Access {
+    /// It reads, without a lock.
+    Look,
+    /// It writes, in a transaction of ours.
+    Write,
+    /// It writes, in somebody else's transaction.
+    Theirs,
+}
+
+impl Access {
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Look => Purpose::Read,
+            Self::Write | Self::Theirs => Purpose::Write,
+        }
+    }
 }
 
 /// A statement that waits to be sent.
@@ -87,9 +100,46 @@ struct Statement {
 }
 
 impl Statement {
-    fn new(template: &'static str, values: Vec<Value>) -> Self {
-        Self { template, rows: 0, binds: values.len(), values, exactly: None }
+    fn new(texts: &Texts, template: &'static str, values: Vec<Value>) -> Self {
+        let (values, rows) = texts.dialect().bound(values);
+        Self { template, rows, binds: values.len(), values, exactly: None }
     }
+
+    fn effect(&self) -> Effect {
+        let mut words = self.template.split_whitespace();
+        match words.next() {
+            Some("UPDATE") => Effect::Changes(words.next().unwrap_or_default()),
+            Some("DELETE") => Effect::Changes(words.nth(1).unwrap_or_default()),
+            Some("INSERT") => Effect::Inserts(words.nth(1).unwrap_or_default()),
+            _ if self.template.contains("{lock}") => Effect::Locks,
+            _ => Effect::Reads,
+        }
+    }
+}
+
+/// What a statement does: some may travel together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only there statements are joined"))]
+pub(crate) enum Effect {
+    /// It reads what is there.
+    Reads,
+    /// It reads and locks: what is read with it would be of the moment before the wait.
+    Locks,
+    /// It adds rows to this table.
+    Inserts(&'static str),
+    /// It changes rows of this table.
+    Changes(&'static str),
+}
+
+/// A statement as it is sent.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) text: Arc<str>,
+    pub(crate) values: Vec<Value>,
+    /// How many values its text binds; what is missing at the end is null.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only there rows are padded"))]
+    pub(crate) binds: usize,
+    pub(crate) effect: Effect,
 }
 
 /// Writes that wait to be sent: with the next read, before a hook, or before the commit.
@@ -100,18 +150,29 @@ pub(crate) struct Pending(Vec<Statement>);
 ///
 /// Writes are sent together, because each journey to the database and back costs as much as a small statement itself. A
 /// step does not see their outcome: one that is not as expected fails what is sent with it, and the transaction.
-#[derive(Debug)]
 pub(crate) struct Tx<'t> {
     pub(crate) driver: Driver<'t>,
     pub(crate) pending: &'t mut Pending,
     pub(crate) texts: &'t Texts,
     pub(crate) sent: &'t AtomicU64,
     pub(crate) hooks: &'t [Hook],
+    pub(crate) clock: &'t dyn Clock,
     pub(crate) now: Timestamp,
-    pub(crate) lock: Lock,
+    pub(crate) access: Access,
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("access", &self.access).field("pending", &self.pending).finish_non_exhaustive()
+    }
 }
 
 impl Tx<'_> {
+    /// Which database this is.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.texts.dialect()
+    }
+
     /// The ledger's time, read once the lock was had.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
@@ -122,7 +183,8 @@ impl Tx<'_> {
         &mut self,
         reads: [(&'static str, Vec<Value>); N],
     ) -> Result<[Vec<Row>; N], Fault> {
-        let reads = reads.into_iter().map(|(template, values)| Statement::new(template, values));
+        let texts = self.texts;
+        let reads = reads.into_iter().map(|(template, values)| Statement::new(texts, template, values));
         let mut replies = self.send(reads.collect()).await?;
         let last = replies.split_off(replies.len().saturating_sub(N));
         let rows: Vec<Vec<Row>> = last.into_iter().map(|reply| reply.rows.into_iter().map(Row).collect()).collect();
@@ -142,18 +204,18 @@ impl Tx<'_> {
 
     /// Writes at once; tells how many rows.
     pub(crate) async fn run(&mut self, template: &'static str, values: Vec<Value>) -> Result<u64, Fault> {
-        let replies = self.send(vec![Statement::new(template, values)]).await?;
+        let replies = self.send(vec![Statement::new(self.texts, template, values)]).await?;
         Ok(replies.last().map_or(0, |reply| reply.wrote))
     }
 
     /// Writes some rows or none.
     pub(crate) fn write(&mut self, template: &'static str, values: Vec<Value>) {
-        self.pending.0.push(Statement::new(template, values));
+        self.pending.0.push(Statement::new(self.texts, template, values));
     }
 
     /// Writes one row; more or none is a failure.
     pub(crate) fn write_one(&mut self, template: &'static str, values: Vec<Value>) {
-        self.pending.0.push(Statement { exactly: Some(1), ..Statement::new(template, values) });
+        self.pending.0.push(Statement { exactly: Some(1), ..Statement::new(self.texts, template, values) });
     }
 
     /// Writes rows in bulk; `head` and `tail` are bound before and after them.
@@ -171,14 +233,7 @@ impl Tx<'_> {
         while !rows.is_empty() {
             let later = rows.split_off(rows.len().min(dialect.rows_max(N)));
             let padded = dialect.padded(rows.len());
-            let binds = head.len() + padded * N + tail.len();
-            let mut values = Vec::with_capacity(binds);
-            values.extend_from_slice(head);
-            values.extend(rows.into_iter().flatten());
-            if !tail.is_empty() {
-                values.resize(head.len() + padded * N, Value::Null);
-                values.extend_from_slice(tail);
-            }
+            let (values, binds) = dialect.bound_rows(template, head, rows, tail);
             self.pending.0.push(Statement { template, rows: padded, values, binds, exactly: None });
             rows = later;
         }
@@ -217,6 +272,10 @@ impl Tx<'_> {
         self.send(vec![]).await.map(drop)
     }
 
+    fn text(&self, statement: &Statement) -> Arc<str> {
+        self.texts.text(statement.template, statement.rows, self.access.purpose())
+    }
+
     /// Sends what waits and then these, in one journey; tells the reply of each.
     async fn send(&mut self, then: Vec<Statement>) -> Result<Vec<Reply>, Fault> {
         let mut statements = std::mem::take(&mut self.pending.0);
@@ -225,21 +284,19 @@ impl Tx<'_> {
         if count == 0 {
             return Ok(vec![]);
         }
-        self.sent.fetch_add(count as u64, Ordering::Relaxed);
-        let (mut text, mut values, mut bound) = (String::new(), Vec::new(), 0);
-        let mut checks = Vec::with_capacity(count);
-        for Statement { template, rows, values: own, binds, exactly } in statements {
-            if !text.is_empty() {
-                text.push_str(";\n");
-            }
-            text.push_str(&self.texts.text(template, rows));
-            // What the statement before left out is null.
-            values.resize(bound, Value::Null);
-            values.extend(own);
-            bound += binds;
+        let (mut sending, mut checks) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for statement in statements {
+            let (text, effect) = (self.text(&statement), statement.effect());
+            let Statement { template, values, binds, exactly, .. } = statement;
+            sending.push(Sending { text, values, binds, effect });
             checks.push((template, exactly));
         }
-        let replies = self.driver.send(text, values).await?;
+        let locks = sending.iter().any(|statement| statement.effect == Effect::Locks);
+        let replies = self.driver.send(sending, self.sent).await?;
+        if locks {
+            // It may have waited.
+            self.now = self.clock.now();
+        }
         if replies.len() != count {
             return Err(Fault::corrupt(format!("{} replies to {count} statements", replies.len())));
         }

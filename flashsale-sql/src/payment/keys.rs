@@ -8,16 +8,16 @@ use flashsale_core::{BuyerId, Money, OrderId};
 
 use super::minor;
 use super::till::{Till, platform};
-use crate::dialect::{Rows, Value};
 use crate::tx::{End, Fault, Fields, Tx};
+use crate::value::{Rows, Value};
 
 const KNOWN: &str = "SELECT order_id, attempt, state, buyer, amount, reason, seller, seller_gets, funded \
-                     FROM payment WHERE order_id {in}{lock}";
+                     FROM payment WHERE order_id {in} ORDER BY order_id, attempt{lock}";
 const NEW: &str = "INSERT INTO payment (order_id, attempt, state, buyer, amount, reason, at) \
                    SELECT r.order_id, r.attempt, r.state, r.buyer, r.amount, r.reason, ? \
                    FROM {rows order_id:text attempt:int state:text buyer:text amount:int reason:text} r";
 const MOVED: &str = "UPDATE payment SET state = r.state, seller = r.seller, seller_gets = r.seller_gets, funded = r.funded, \
-                     at = ? FROM {rows order_id:text attempt:int state:text seller:text seller_gets:int funded:int} r \
+                     at = r.at FROM {rows order_id:text attempt:int state:text seller:text seller_gets:int funded:int at:int} r \
                      WHERE payment.order_id = r.order_id AND payment.attempt = r.attempt";
 
 /// The name of a key: the order and the attempt. How it is paid is no part of it.
@@ -134,7 +134,7 @@ impl Keys {
     }
 
     fn write(&self, tx: &mut Tx<'_>) {
-        let now = [Value::from(tx.now())];
+        let now = Value::from(tx.now());
         let of = |names: &[Name]| -> Vec<(Name, Payment)> {
             names.iter().filter_map(|name| Some((name.clone(), self.rows.get(name)?.clone()))).collect()
         };
@@ -147,7 +147,7 @@ impl Keys {
             let state = payment.state().into();
             [order.as_str().into(), attempt.into(), state, buyer.into(), amount.into(), reason.into()]
         });
-        tx.bulk_exactly(NEW, &now, new, &[]);
+        tx.bulk_exactly(NEW, std::slice::from_ref(&now), new, &[]);
         let moved = Rows::of(of(&self.moved), |((order, attempt), payment)| {
             let (seller, gets, funded) = match &payment {
                 Payment::Approved { then: Then::Captured { seller, seller_gets, funded }, .. } => {
@@ -156,9 +156,9 @@ impl Keys {
                 _ => (None, None, None),
             };
             let state = payment.state().into();
-            [order.as_str().into(), attempt.into(), state, seller.into(), gets.into(), funded.into()]
+            [order.as_str().into(), attempt.into(), state, seller.into(), gets.into(), funded.into(), now.clone()]
         });
-        tx.bulk_exactly(MOVED, &now, moved, &[]);
+        tx.bulk_exactly(MOVED, &[], moved, &[]);
     }
 }
 

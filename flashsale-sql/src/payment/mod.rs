@@ -17,10 +17,10 @@ use flashsale_core::payment::{
 };
 use flashsale_core::{BuyerId, Money};
 
-use crate::dialect::Value;
+use crate::ledger::{Backend, SqlLedger};
 use crate::order::most;
-use crate::sqlite::SqliteLedger;
 use crate::tx::{Fault, Row, Tx};
+use crate::value::Value;
 
 fn minor(amount: Money) -> i64 {
     // Bounded by Money::MAX, which is far below.
@@ -57,7 +57,7 @@ async fn entries(mut tx: Tx<'_>, member: BuyerId, before: i64, limit: Value) -> 
 }
 
 #[async_trait]
-impl WalletLedger for SqliteLedger {
+impl<D: Backend> WalletLedger for SqlLedger<D> {
     async fn wallet(&self, batch: &[WalletRequest]) -> Result<Vec<Result<WalletDone, WalletRefusal>>, BackendError> {
         let batch: Arc<[WalletRequest]> = batch.into();
         self.write_first("wallet.wallet", move |tx| Box::pin(wallet::wallet(tx, batch.clone()))).await
@@ -65,7 +65,7 @@ impl WalletLedger for SqliteLedger {
 
     async fn balance(&self, member: &BuyerId) -> Result<Money, BackendError> {
         let member = member.clone();
-        self.look("wallet.balance", |tx| Box::pin(balance(tx, member))).await
+        self.look("wallet.balance", move |tx| Box::pin(balance(tx, member.clone()))).await
     }
 
     async fn entries(
@@ -76,7 +76,7 @@ impl WalletLedger for SqliteLedger {
     ) -> Result<Vec<WalletEntry>, BackendError> {
         let before = before.and_then(|no| i64::try_from(no).ok()).unwrap_or(i64::MAX);
         let member = member.clone();
-        self.look("wallet.entries", |tx| Box::pin(entries(tx, member, before, most(limit)))).await
+        self.look("wallet.entries", move |tx| Box::pin(entries(tx, member.clone(), before, most(limit)))).await
     }
 
     async fn pay(&self, batch: &[Charge]) -> Result<Vec<Outcome>, BackendError> {
@@ -86,7 +86,7 @@ impl WalletLedger for SqliteLedger {
 
     async fn paid(&self, batch: &[PaymentKey]) -> Result<Vec<Option<Outcome>>, BackendError> {
         let batch: Arc<[PaymentKey]> = batch.into();
-        self.look("wallet.paid", |tx| Box::pin(keys::paid(tx, batch))).await
+        self.look("wallet.paid", move |tx| Box::pin(keys::paid(tx, batch.clone()))).await
     }
 
     async fn fence(&self, batch: &[PaymentKey]) -> Result<Vec<Fenced>, BackendError> {

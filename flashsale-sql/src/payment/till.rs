@@ -7,11 +7,11 @@ use flashsale_core::payment::{EntryKind, WalletEntry};
 use flashsale_core::{BuyerId, Money, Timestamp};
 
 use super::{minor, shown};
-use crate::dialect::{Rows, Value};
 use crate::event;
 use crate::tx::{Fault, Tx};
+use crate::value::{Rows, Value};
 
-const BALANCES: &str = "SELECT member, balance FROM wallet WHERE member {in}{lock}";
+const BALANCES: &str = "SELECT member, balance FROM wallet WHERE member {in} ORDER BY member{lock}";
 const LAST: &str = "SELECT COALESCE(MAX(no), 0) FROM wallet_entry";
 const NEW_WALLETS: &str =
     "INSERT INTO wallet (member, balance) SELECT r.member, r.balance FROM {rows member:text balance:int} r";

@@ -12,8 +12,8 @@ use flashsale_core::{BuyerId, CouponId, Method, Money, OrderId, Timestamp};
 use super::till::{Till, platform};
 use super::{minor, shown};
 use crate::coupon;
-use crate::dialect::{Rows, Value};
 use crate::tx::{End, Fault, Tx, json};
+use crate::value::{Rows, Value};
 
 const KNOWN: &str =
     "SELECT id, content, balance, buyer_pays, seller_gets, funded, at FROM wallet_request WHERE id {in}";
@@ -34,16 +34,17 @@ struct Counter {
 
 pub(super) async fn wallet(mut tx: Tx<'_>, batch: Arc<[WalletRequest]>) -> Result<End<Vec<Answer>>, Fault> {
     let tx = &mut tx;
-    let known = known(tx, &batch).await?;
     let trades = || {
         batch.iter().filter_map(|request| match &request.act {
             WalletAct::Trade { seller, coupon, .. } => Some((seller, coupon.as_ref())),
             WalletAct::Charge { .. } | WalletAct::Withdraw { .. } => None,
         })
     };
-    let coupons = coupon::by_id(tx, trades().filter_map(|(_, coupon)| coupon).collect()).await?;
     let buyers = batch.iter().map(|request| request.id.buyer());
+    // First, because it locks: what a repeated request did is there once the lock is had.
     let till = Till::open(tx, buyers.chain(trades().map(|(seller, _)| seller.clone())).collect()).await?;
+    let known = known(tx, &batch).await?;
+    let coupons = coupon::by_id(tx, trades().filter_map(|(_, coupon)| coupon).collect()).await?;
     let mut counter = Counter { till, known, coupons, redeemed: vec![], now: tx.now() };
     let (mut answers, mut done) = (Vec::with_capacity(batch.len()), Rows(vec![]));
     for request in &*batch {

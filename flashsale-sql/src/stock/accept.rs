@@ -13,12 +13,12 @@ use flashsale_core::{Event, Fact, ItemId, SaleId};
 
 use super::{SaleRow, bought, by_name, live_orders, live_units, pairs, settled, these_items};
 use crate::coupon;
-use crate::dialect::Rows;
 use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
+use crate::value::Rows;
 
-const ALLOCATE: &str = "UPDATE item SET allocated = allocated + r.units FROM {rows id:text units:int} r \
+const ALLOCATE: &str = "UPDATE item SET allocated = item.allocated + r.units FROM {rows id:text units:int} r \
                         WHERE item.sale = ? AND item.id = r.id";
 
 /// Decides a batch for good.

@@ -10,15 +10,15 @@ use flashsale_core::{ItemId, OrderId, SaleId};
 
 use super::{SaleRow, by_name, ended, no_such_sale, these_items};
 use crate::coupon;
-use crate::dialect::Rows;
 use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
+use crate::value::Rows;
 
 const KILL_LINES: &str = "UPDATE line SET live = 0 FROM {rows order_id:text item:text v:int} r \
                           WHERE line.sale = ? AND line.v = r.v AND line.order_id = r.order_id AND line.item = r.item \
                           AND line.live = 1";
-const GIVE_BACK: &str = "UPDATE item SET allocated = allocated - r.units FROM {rows id:text units:int} r \
+const GIVE_BACK: &str = "UPDATE item SET allocated = item.allocated - r.units FROM {rows id:text units:int} r \
                          WHERE item.sale = ? AND item.id = r.id";
 
 /// Units that come back in one transaction: the rows before, and how many.
@@ -57,7 +57,7 @@ pub(super) async fn cancel(
     batch: Arc<[Cancel]>,
 ) -> Result<End<(Vec<Cancelled>, Option<Update>)>, Fault> {
     let tx = &mut tx;
-    let reads = [SaleRow::lock(tx, &id), order::these(batch.iter().map(|cancel| &cancel.id))];
+    let reads = [SaleRow::lock(tx, &id), order::these_to_write(batch.iter().map(|cancel| &cancel.id))];
     let [sale, known] = tx.read(reads).await?;
     let sale = SaleRow::found(&id, &sale)?.ok_or_else(|| no_such_sale(&id))?;
     let mut known = order::known(&known)?;

@@ -10,9 +10,9 @@ use crate::order;
 use crate::tx::{End, Fault, Row, Tx};
 
 // By name: an index over (sale, v) would be read whole and sorted for every page. COALESCE keeps it out.
-const PAGE: &str = "SELECT id, hash, state, v, lines FROM orders \
+const PAGE: &str = "SELECT id, hash, state, v, \"lines\" FROM orders \
                     WHERE id > ? AND COALESCE(sale, '') = ? ORDER BY id LIMIT ?";
-const LATER: &str = "SELECT id, hash, state, v, lines FROM orders WHERE sale = ? AND v > ? ORDER BY v, id";
+const LATER: &str = "SELECT id, hash, state, v, \"lines\" FROM orders WHERE sale = ? AND v > ? ORDER BY v, id";
 
 /// What a follower asks.
 #[derive(Debug, Clone, Copy)]

@@ -22,10 +22,11 @@ use flashsale_core::stock::{
 };
 use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId};
 
-use crate::dialect::Value;
+use crate::dialect::Dialect;
+use crate::ledger::{Backend, SqlLedger};
 use crate::order;
-use crate::sqlite::SqliteLedger;
-use crate::tx::{Fault, Fields, Lock, Row, Tx};
+use crate::tx::{Access, Fault, Fields, Row, Tx};
+use crate::value::Value;
 
 pub(crate) use accept::accept;
 pub(crate) use cancel::{Returned, give_back, tell_back};
@@ -47,10 +48,7 @@ const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v
 const ALL_ITEMS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
 const ITEMS: &str =
     "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ? AND id {in} ORDER BY id";
-// The orders of a buyer stand between `buyer~` and what follows it (the character is DEL): no index of their own.
-// COALESCE keeps the index over (sale, v) out, which would read all orders of the sale for each buyer.
-const LIVE: &str = "SELECT b.value, o.lines FROM {each} b CROSS JOIN orders o \
-                    ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE COALESCE(o.sale, '') = ? AND o.live = 1";
+const LIVE: &str = "SELECT {live}";
 
 fn state(word: &str) -> Option<SaleState> {
     [SaleState::Open, SaleState::Paused, SaleState::Closed].into_iter().find(|state| state.code() == word)
@@ -76,7 +74,7 @@ impl SaleRow {
     /// The read of the row. It comes first, alone in its statement: what is read after it is of a moment at which nobody else
     /// moves this sale's stock.
     pub(crate) fn lock(tx: &mut Tx<'_>, id: &SaleId) -> (&'static str, Vec<Value>) {
-        if tx.lock == Lock::Take {
+        if tx.access == Access::Theirs && tx.dialect() == Dialect::Sqlite {
             // A write that changes nothing takes the lock; a read would only open a view that may be old by then.
             tx.write("UPDATE sale SET v = v WHERE id = ?", vec![id.as_str().into()]);
         }
@@ -250,7 +248,7 @@ fn no_such_sale(sale: &SaleId) -> Fault {
 }
 
 #[async_trait]
-impl StockLedger for SqliteLedger {
+impl<D: Backend> StockLedger for SqlLedger<D> {
     fn durability(&self) -> Durability {
         Durability::Crash
     }
@@ -266,7 +264,7 @@ impl StockLedger for SqliteLedger {
 
     async fn totals(&self, sale: &SaleId) -> Result<Option<Totals>, BackendError> {
         let sale = sale.clone();
-        self.look("ledger.totals", |tx| Box::pin(terms::totals(tx, sale))).await
+        self.look("ledger.totals", move |tx| Box::pin(terms::totals(tx, sale.clone()))).await
     }
 
     async fn adopt(&self, sale: &SaleId, nonce: Nonce, epoch: Epoch) -> Result<Adopted, BackendError> {
@@ -303,7 +301,7 @@ impl StockLedger for SqliteLedger {
         lapsed: HoldNo,
     ) -> Result<Followed, BackendError> {
         let (id, asked) = (sale.clone(), follow::Asked { nonce, version, lapsed });
-        let first = self.look("ledger.follow", |tx| Box::pin(follow::look(tx, id, asked))).await?;
+        let first = self.look("ledger.follow", move |tx| Box::pin(follow::look(tx, id.clone(), asked))).await?;
         let id = sale.clone();
         match first {
             follow::Seen::Answer(answer) => Ok(answer),

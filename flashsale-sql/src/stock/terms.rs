@@ -9,9 +9,9 @@ use flashsale_core::unit::Quantity;
 use flashsale_core::{ItemId, Key, Sale, SaleId};
 
 use super::{SaleRow, by_name, decode_item, ms, these_items};
-use crate::dialect::{Rows, Value};
 use crate::event;
 use crate::tx::{End, Fault, Tx, json};
+use crate::value::{Rows, Value};
 
 const OPEN: &str = "INSERT INTO sale (id, state, opens_at, closes_at, hold_ms, pay_within_ms, v, tag, terms) \
                     VALUES (?, 'open', ?, ?, ?, ?, 0, 0, ?)";
@@ -85,7 +85,7 @@ pub(super) async fn change(mut tx: Tx<'_>, id: SaleId, name: Key, change: Change
     let refused = |why| Ok(End::Nothing(Err(why)));
     let Some(mut sale) = SaleRow::locked(tx, &id).await? else { return refused(ChangeRefusal::UnknownSale) };
     let named = vec![id.as_str().into(), name.as_str().into()];
-    if let Some(known) = tx.row("SELECT content FROM change WHERE sale = ? AND id = ?", named).await? {
+    if let Some(known) = tx.row("SELECT content FROM \"change\" WHERE sale = ? AND id = ?", named).await? {
         let known: Change = known.fields().json()?;
         return Ok(End::Nothing(if known == change { Ok(None) } else { Err(ChangeRefusal::Conflict) }));
     }
@@ -98,7 +98,7 @@ pub(super) async fn change(mut tx: Tx<'_>, id: SaleId, name: Key, change: Change
     };
     let to = sale.next();
     let row = vec![id.as_str().into(), name.as_str().into(), json(&change)?, tx.now().into()];
-    tx.write_one("INSERT INTO change (sale, id, content, at) VALUES (?, ?, ?, ?)", row);
+    tx.write_one("INSERT INTO \"change\" (sale, id, content, at) VALUES (?, ?, ?, ?)", row);
     let events = change_facts(&id, &change, to.v, tx.now());
     event::tell(tx, &events)?;
     sale.bump(tx, to);
