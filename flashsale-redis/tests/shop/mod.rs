@@ -123,7 +123,7 @@ impl Shop {
         let buyer = BuyerId::new(&format!("buyer-{n}")).unwrap();
         let purchase = Purchase::of(&self.sale, &buyer, Key::new("k").unwrap()).line(ITEM, 1).unwrap();
         let mut told = self.ask(&purchase, n).await;
-        if told == Told::Accepted && n % 4 == 0 {
+        if told == Told::Accepted && n.is_multiple_of(4) {
             // I12: after the first yes no other answer to that id, whatever the gate forgot meanwhile.
             told = self.ask(&purchase, n + 1).await;
             assert_eq!(told, Told::Accepted, "{} was told yes before", purchase.id());
