@@ -6,16 +6,10 @@
 local meta = call('HMGET', META, 'run_id', 'nonce', 'items', 'orders', 'buyers', 'batches')
 if meta[2] ~= ARGV[1] or meta[1] ~= run_id() then return 0 end
 if not whole(meta[3], meta[4], meta[5], meta[6]) then return 0 end
-local count, early = tonumber(ARGV[2]), {}
-know(ARGV, 3, 2 + count)
-for i = 3, 2 + count do
-  local id = ARGV[i]
-  local at = order_at[id]
-  local done, hold = parts(order_is[at])
-  done = newer(done, ARGV[i + count])
-  order_is[at] = hold and (done .. '|' .. hold) or done
-  if hold then early[#early + 1] = id end
-end
-call('HSET', META, 'orders', meta[4] + write_orders(), 'buyers', meta[5] + write_buyers(3 + 2 * count, {}))
+local early = {}
+local orders = copy(2, function(id, at)
+  if hold_of(holds[at], id) then early[#early + 1] = id end
+end)
+call('HSET', META, 'orders', meta[4] + orders, 'buyers', meta[5] + write_buyers())
 each('SADD', EARLY, early)
 return 1

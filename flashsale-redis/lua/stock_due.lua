@@ -13,13 +13,17 @@ local lapsed, seen, dead, at, live = 0, 0, 0, 0, false
 while seen < most do
   local batch = call('LINDEX', QUEUE, at)
   if not batch then break end
-  local first, deadline, names = string.match(batch, '^(%d+) (%d+) (.+)$')
-  local ids = {}
-  for id in string.gmatch(names, '%S+') do ids[#ids + 1] = id end
+  local first, deadline, names = match(batch, '^(%d+) (%d+) (.+)$')
+  local ids, buyers = {}, {}
+  for id in string.gmatch(names, '%S+') do
+    ids[#ids + 1] = id
+    buyers[#buyers + 1] = buyer_of(id)
+  end
   local last = false
-  for k, value in ipairs(read(ORDER, ids)) do
+  for k, record in ipairs(read(BUYER, buyers)) do
     local no = first + k - 1
-    if hold_no(value) == no then last = no end
+    local _, _, is = hold_of(record or '', ids[k])
+    if is and tonumber(is) == no then last = no end
   end
   seen = seen + #ids
   if last then

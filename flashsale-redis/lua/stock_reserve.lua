@@ -29,20 +29,20 @@ local shapes, names, items = {}, {}, {}
 local count = tonumber(ARGV[2])
 for s = 1, count do
   local arg = ARGV[2 + s]
-  local lines = string.sub(arg, 3)
-  local shape = { offer = string.byte(arg) == 79, head = 'H ' .. lines .. ' ' }
+  local lines = sub(arg, 3)
+  local shape = { offer = string.byte(arg) == 79, lines = lines, middle = ' ' .. lines .. ' ' }
   for name, units in string.gmatch(lines, '([^=,]+)=(%d+)') do
     if not items[name] then
       names[#names + 1] = name
-      items[name] = {}
+      items[name] = { name = name }
     end
-    shape[#shape + 1] = { item = items[name], field = '|' .. name, units = tonumber(units), new = '0 0 ' .. units }
+    shape[#shape + 1] = { item = items[name], units = tonumber(units) }
   end
   shapes[s] = shape
 end
 for at, value in ipairs(read(ITEM, names)) do
   if value then
-    local free, held, limit, waiting = string.match(value, '^(%d+) (%d+) (%d+) (%d)$')
+    local free, held, limit, waiting = match(value, '^(%d+) (%d+) (%d+) (%d)$')
     local item = items[names[at]]
     item.free, item.held, item.limit, item.waiting = tonumber(free), tonumber(held), tonumber(limit), waiting == '1'
   end
@@ -53,7 +53,7 @@ for s = 1, count do
   local only = #shape == 1 and shape[1]
   local item = only and only.item
   if item and not door and item.free and only.units <= item.limit and (shape.offer or not item.waiting) then
-    shape.plain = only
+    shape.plain, shape.head = only, head_after('-', shape.lines, 1)
   end
 end
 
@@ -64,27 +64,23 @@ local function shape_of(k)
   return shapes[count == 1 and 1 or tonumber(ARGV[ids + 2 * n + k])]
 end
 
--- What is known of the ids, and of the buyers of those that are new.
-local known = read(ORDER, ARGV, ids + 1, ids + n)
-local buyers, fields, places = {}, {}, 0
-local find, sub = string.find, string.sub
+-- What is known of the buyers, and of the ids of those who have decided orders.
+local buyers = {}
 for k = 1, n do
-  if not known[k] then
-    local id, shape = ARGV[ids + k], shape_of(k)
-    local buyer = sub(id, 1, find(id, '~', 1, true) - 1)
-    buyers[k] = buyer
-    for l = 1, #shape do
-      places = places + 1
-      fields[places] = buyer .. shape[l].field
-    end
-  end
+  local id = ARGV[ids + k]
+  buyers[k] = sub(id, 1, find(id, '~', 1, true) - 1)
 end
-local values, place = read(BUYER, fields), 0
+local records = read(BUYER, buyers)
+local asked, decided = {}, {}
+for k = 1, n do
+  if records[k] and string.byte(records[k]) == 43 then asked[#asked + 1] = ARGV[ids + k] end
+end
+for at, value in ipairs(read(ORDER, asked)) do decided[asked[at]] = value end
 
 local start = tonumber(meta[4])
 local next, strangers = start, 0
--- What is written: id, value, .. and field, value, ..; and the buyers of it.
-local orders, units_of, written, busy = {}, {}, 0, {}
+-- What is written: buyer, record, ..; whose ids are held; and the buyers for whom something is written.
+local kept, taken, busy = {}, {}, {}
 
 -- The last two digits of a number: to turn each number into text would cost more than all else that is done with it.
 local LOW = { [0] = '00',
@@ -96,28 +92,30 @@ local LOW = { [0] = '00',
 }
 local hundreds
 local till = ' ' .. deadline .. ' '
-local function hold(id, buyer, hash, shape)
-  local low = next % 100
+-- Keeps a buyer's record with one more hold.
+local function hold(buyer, record, id, shape, hash)
+  local low, at = next % 100, next - start
   if low == 0 or not hundreds then hundreds = text((next - low) / 100) end
-  local at = 2 * (next - start)
-  orders[at + 1] = id
-  orders[at + 2] = shape.head .. hundreds .. LOW[low] .. till .. hash
+  taken[at + 1] = id
+  kept[2 * at + 1] = buyer
+  kept[2 * at + 2] = record .. ';' .. id .. shape.middle .. hundreds .. LOW[low] .. till .. hash
   next = next + 1
   busy[buyer] = true
 end
-local function take(field, value)
-  units_of[written + 1] = field
-  units_of[written + 2] = value
-  written = written + 2
+
+-- Records that earlier requests of this batch changed, which only the second of a buyer needs to know.
+local own, own_to = {}, 0
+local function own_record(k)
+  for at = own_to + 1, #kept, 2 do own[kept[at]] = kept[at + 1] end
+  own_to = #kept
+  return own[buyers[k]] or records[k]
 end
 
--- What earlier requests of this batch left, which only the second of a buyer needs to know.
-local granted, own, granted_to, own_to = {}, {}, 0, 0
-local function catch_up()
-  for at = granted_to + 1, #orders, 2 do granted[orders[at]] = orders[at + 1] end
-  for at = own_to + 1, written, 2 do own[units_of[at]] = units_of[at + 1] end
-  granted_to, own_to = #orders, written
-end
+local told_of = setmetatable({}, { __index = function(told, head)
+  told[head] = units_in(head)
+  return told[head]
+end })
+local head_taken = remembering(function(head, lines) return head_after(head, lines, 1) end)
 
 -- A flood of refusals says the same thing over and over.
 local function refused(shape, rank, line)
@@ -130,19 +128,15 @@ end
 
 -- Words for a request; nil if it is held.
 local function decide(k, id, hash, shape)
-  local value = known[k]
-  local from = place
-  if not value then place = place + #shape end
-  catch_up()
-  value = value or granted[id]
-  if value then
-    local done, hold = parts(value)
-    if done then
-      local state, was = string.match(done, '^D %d+ (%a+) (%d+)')
-      if was ~= hash and was ~= '0' then return 'key_reused' end
-      return 'done ' .. state
-    end
-    local no, till, was = string.match(hold, '^H %S+ (%d+) (%d+) (%d+)')
+  if decided[id] then
+    local state, was = match(decided[id], '^%d+ (%S+) (%d+)')
+    if was ~= hash and was ~= '0' then return 'key_reused' end
+    return 'done ' .. state
+  end
+  local record = own_record(k)
+  local head, holds = split(record)
+  local at, _, no, till, was = hold_of(holds, id)
+  if at then
     if was ~= hash and was ~= '0' then return 'key_reused' end
     return 'held ' .. no .. ' ' .. till
   end
@@ -154,16 +148,11 @@ local function decide(k, id, hash, shape)
     if not item.free then
       if rank > 1 then rank, line_no = 1, l end
     else
-      local value = own[fields[from + l]] or values[from + l]
-      if value then
-        local bought, mine = string.match(value, '^(%d+) %d+ (%d+)$')
-        bought, mine = tonumber(bought), tonumber(mine)
-        if rank > 2 and bought + mine + units > item.limit then
-          rank, line_no, have = 2, l, bought + mine
-          by = bought + units > item.limit and 'bought' or 'held'
-        end
-      elseif rank > 2 and units > item.limit then
-        rank, line_no, have, by = 2, l, 0, 'bought'
+      local has = told_of[head][item.name]
+      local bought, mine = has and has.bought or 0, has and has.mine or 0
+      if rank > 2 and bought + mine + units > item.limit then
+        rank, line_no, have = 2, l, bought + mine
+        by = bought + units > item.limit and 'bought' or 'held'
       end
       if rank > 3 and item.waiting and not shape.offer then rank, line_no = 3, l end
       if rank > 4 and units > item.free then rank, line_no = 4, l end
@@ -175,37 +164,22 @@ local function decide(k, id, hash, shape)
     return 'buyer_limit ' .. (line_no - 1) .. ' ' .. have .. ' ' .. shape[line_no].item.limit .. ' ' .. by
   end
   if rank < 6 then return refused(shape, rank, line_no) end
-  for l = 1, #shape do
-    local line, field = shape[l], fields[from + l]
-    line.item.held = line.item.held + line.units
-    local value = own[field] or values[from + l]
-    if value then
-      local bought, v, mine = string.match(value, '^(%d+) (%d+) (%d+)$')
-      value = bought .. ' ' .. v .. ' ' .. (mine + line.units)
-    else
-      value = line.new
-      strangers = strangers + 1
-    end
-    take(field, value)
-    own[field] = value
-  end
-  hold(id, buyers[k], hash, shape)
+  for l = 1, #shape do shape[l].item.held = shape[l].item.held + shape[l].units end
+  if not record then strangers = strangers + 1 end
+  hold(buyers[k], head_taken(head, shape.lines) .. holds, id, shape, hash)
 end
 
 local answers, told, last = { meta[3], deadline }, 2, nil
 for k = 1, n do
-  local id, hash, shape = ARGV[ids + k], ARGV[ids + n + k], shape_of(k)
+  local id, hash, shape, buyer = ARGV[ids + k], ARGV[ids + n + k], shape_of(k), buyers[k]
   local plain, answer = shape.plain, nil
-  local buyer = buyers[k]
-  if plain and buyer and not values[place + 1] and not busy[buyer] then
-    -- As `decide` would, for what nearly every request of a drop is: one line, a new id, a buyer who has nothing.
-    place = place + 1
+  if plain and not records[k] and not busy[buyer] then
+    -- As `decide` would, for what nearly every request of a drop is: one line, and a buyer of whom nothing is known.
     local item, units = plain.item, plain.units
     if item.held + units <= item.free then
       item.held = item.held + units
       strangers = strangers + 1
-      take(fields[place], plain.new)
-      hold(id, buyer, hash, shape)
+      hold(buyer, shape.head, id, shape, hash)
     else
       answer = refused(shape, units > item.free and 4 or 5, 1)
     end
@@ -221,18 +195,14 @@ for k = 1, n do
 end
 
 if next > start then
-  each('HSET', ORDER, orders)
-  each('HSET', BUYER, units_of)
+  each('HSET', BUYER, kept)
   for _, name in ipairs(names) do
     local item = items[name]
     if item.free then
       call('HSET', ITEM, name, item.free .. ' ' .. item.held .. ' ' .. item.limit .. ' ' .. (item.waiting and 1 or 0))
     end
   end
-  local taken = {}
-  for at = 1, 2 * (next - start), 2 do taken[#taken + 1] = orders[at] end
   call('RPUSH', QUEUE, start .. ' ' .. deadline .. ' ' .. table.concat(taken, ' '))
-  call('HSET', META, 'next', next, 'holds', meta[5] + next - start, 'orders', meta[11] + next - start,
-    'buyers', meta[12] + strangers, 'batches', meta[13] + 1)
+  call('HSET', META, 'next', next, 'holds', meta[5] + next - start, 'buyers', meta[12] + strangers, 'batches', meta[13] + 1)
 end
 return answers

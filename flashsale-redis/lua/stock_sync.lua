@@ -13,60 +13,34 @@ if ARGV[1] ~= '' and ARGV[1] ~= meta[3] then return 0 end
 if meta[1] ~= run_id() or not whole(meta[8], meta[9], meta[10], meta[11]) then return 0 end
 
 local level_count = tonumber(ARGV[11])
-local orders = 12 + 4 * level_count
-local order_count = tonumber(ARGV[orders])
 local to, sealed = tonumber(ARGV[4]), tonumber(ARGV[6])
 
--- item -> units and buyer|item -> units of holds that end.
-local shelf, back, ended = {}, {}, 0
-local lines_of = setmetatable({}, { __index = function(known, text)
-  local lines = {}
-  for item, units in string.gmatch(text, '([^=,]+)=(%d+)') do
-    lines[#lines + 1] = { item = item, field = '|' .. item, units = tonumber(units) }
-  end
-  known[text] = lines
-  return lines
-end })
-local find, sub, match = string.find, string.sub, string.match
-local function give_back(id, hold)
-  local buyer = sub(id, 1, find(id, '~', 1, true) - 1)
-  local lines = lines_of[match(hold, '^H (%S+)')]
-  for l = 1, #lines do
-    local line = lines[l]
-    local item, field, units = line.item, buyer .. line.field, line.units
-    shelf[item] = (shelf[item] or 0) + units
-    back[field] = (back[field] or 0) + units
-  end
+-- Ends the hold of an id, if there is one. Counts the units that come back, by lines.
+local ended, back = 0, {}
+local head_ended = remembering(function(head, lines) return head_after(head, lines, -1) end)
+local function drop(id, at)
+  local all = holds[at]
+  local from, lines, _, _, _, next = hold_of(all, id)
+  if not from then return end
+  holds[at] = sub(all, 1, from - 1) .. sub(all, next)
+  heads[at] = head_ended(heads[at], lines)
+  back[lines] = (back[lines] or 0) + 1
   ended = ended + 1
 end
-local function drop(id)
-  local at = order_at[id]
-  local done, hold = parts(order_is[at])
-  if not hold then return end
-  order_is[at] = done
-  give_back(id, hold)
-end
-
-know(ARGV, orders + 1, orders + order_count)
-for i = orders + 1, orders + order_count do
-  local id = ARGV[i]
-  local at = order_at[id]
-  local done, hold = parts(order_is[at])
-  order_is[at] = newer(done, ARGV[i + order_count])
-  if hold then give_back(id, hold) end
-end
+local orders_more = copy(12 + 4 * level_count, drop)
 
 -- Answers that a page wrote early: those of versions up to this one are known to `free` now.
 local early, settled = call('SMEMBERS', EARLY), {}
-know(early, 1, #early)
-for _, id in ipairs(early) do
-  local done, hold = parts(order_is[order_at[id]])
-  if not hold then
-    settled[#settled + 1] = id
-  elseif done and v_of(done) <= to then
-    drop(id)
-    settled[#settled + 1] = id
+meet(buyers_of(early, 1, #early))
+for k, answer in ipairs(read(ORDER, early)) do
+  local id = early[k]
+  local at = places[buyer_of(id)]
+  local held = hold_of(holds[at], id)
+  if held and answer and tonumber(match(answer, '^%d+')) <= to then
+    drop(id, at)
+    held = false
   end
+  if not held then settled[#settled + 1] = id end
 end
 
 -- Holds up to the seal. A batch that is sealed whole leaves the queue.
@@ -75,18 +49,24 @@ while true do
   local batch = call('LINDEX', QUEUE, place)
   local first = batch and tonumber(match(batch, '^%d+'))
   if not first or first > sealed then break end
-  local held = {}
-  for id in string.gmatch(match(batch, '^%d+ %d+ (.+)$'), '%S+') do held[#held + 1] = id end
-  know(held, 1, #held)
-  for k, id in ipairs(held) do
-    local no = first + k - 1
-    if no <= sealed and hold_no(order_is[order_at[id]]) == no then drop(id) end
+  local ids = {}
+  for id in string.gmatch(match(batch, '^%d+ %d+ (.+)$'), '%S+') do ids[#ids + 1] = id end
+  local whose = buyers_of(ids, 1, #ids)
+  meet(whose)
+  for k, id in ipairs(ids) do
+    local no, at = first + k - 1, places[whose[k]]
+    local _, _, is = hold_of(holds[at], id)
+    if no <= sealed and is and tonumber(is) == no then drop(id, at) end
   end
-  if first + #held - 1 <= sealed then gone = gone + 1 end
+  if first + #ids - 1 <= sealed then gone = gone + 1 end
   place = place + 1
 end
 
 -- The levels: `free`, limit and waiting as told, `held` less what ended.
+local shelf = {}
+for lines, times in pairs(back) do
+  for item, units in string.gmatch(lines, '([^=,]+)=(%d+)') do shelf[item] = (shelf[item] or 0) + times * units end
+end
 local names, told = {}, {}
 for i = 12, 11 + 4 * level_count, 4 do
   names[#names + 1] = ARGV[i]
@@ -98,7 +78,7 @@ end
 local items, count = {}, tonumber(meta[8])
 for k, value in ipairs(read(ITEM, names)) do
   local name = names[k]
-  local free, held, limit, waiting = string.match(value or '', '^(%d+) (%d+) (%d+) (%d)$')
+  local free, held, limit, waiting = match(value or '', '^(%d+) (%d+) (%d+) (%d)$')
   local new = told[name]
   if new then
     if not value then count = count + 1 end
@@ -110,7 +90,7 @@ for k, value in ipairs(read(ITEM, names)) do
   end
 end
 
-local orders_more, buyers_more = write_orders(), write_buyers(orders + 1 + 2 * order_count, back)
+local buyers_more = write_buyers()
 each('HSET', ITEM, items)
 each('SREM', EARLY, settled)
 if gone > 0 then call('LTRIM', QUEUE, gone, -1) end

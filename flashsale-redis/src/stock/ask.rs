@@ -119,22 +119,20 @@ fn orders(command: &mut Cmd, orders: &[Settled]) {
     let mut text = String::new();
     for order in orders {
         text.clear();
-        write!(text, "D {} {} {}", order.v, order.state.code(), order.hash.0).expect("a string takes all");
+        write!(text, "{} {} {}", order.v, order.state.code(), order.hash.0).expect("a string takes all");
         command.arg(&text);
     }
 }
 
 fn bought(command: &mut Cmd, bought: &[Bought]) {
     command.arg(bought.len());
+    for row in bought {
+        command.arg(row.buyer.as_str());
+    }
     let mut text = String::new();
     for row in bought {
         text.clear();
-        write!(text, "{}|{}", row.buyer, row.item).expect("a string takes all");
-        command.arg(&text);
-    }
-    for row in bought {
-        text.clear();
-        write!(text, "{} {}", row.units, row.v).expect("a string takes all");
+        write!(text, "{} {} {}", row.item, row.units, row.v).expect("a string takes all");
         command.arg(&text);
     }
 }
