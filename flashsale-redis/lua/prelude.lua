@@ -94,19 +94,14 @@ end
 
 -- A function of two texts that remembers what it told: in one call the same is asked over and over.
 local function remembering(tell)
-  local seen = {}
+  local seen, last_one, last_other, last = {}, nil, nil, nil
   return function(one, other)
-    local told = seen[one]
-    if not told then
-      told = {}
-      seen[one] = told
-    end
-    local what = told[other]
-    if not what then
-      what = tell(one, other)
-      told[other] = what
-    end
-    return what
+    if one == last_one and other == last_other then return last end
+    local told = seen[one] or {}
+    seen[one] = told
+    told[other] = told[other] or tell(one, other)
+    last_one, last_other, last = one, other, told[other]
+    return last
   end
 end
 

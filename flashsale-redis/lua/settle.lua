@@ -1,14 +1,15 @@
 -- What a page of answers and a sync have in common: orders and buyers' units are copied from the ledger, newer over older.
 --
--- args     a count, so many ids and so many answers "v state hash"   a count, so many buyers and so many "item units v"
+-- args     a count, so many ids and so many answers "v state hash"   a count of texts "item units v", and for
+--          each the text, a count and so many buyers who have just that
 
 -- Records that are known: whose, as they were, and as they will be. Nothing is written before everything is decided.
 local buyers, places, was, heads, holds = {}, {}, {}, {}, {}
 
--- Reads the records of buyers that are not read yet.
-local function meet(list)
+-- Reads the records of buyers that are not read yet: those of a list from one place to another; returns how many.
+local function meet(list, from, to)
   local before, new, n = #buyers, {}, 0
-  for i = 1, #list do
+  for i = from, to do
     local buyer = list[i]
     if not places[buyer] then
       n = n + 1
@@ -19,17 +20,13 @@ local function meet(list)
     was[before + k] = record
     heads[before + k], holds[before + k] = split(record)
   end
+  return n
 end
 local function buyers_of(ids, from, to)
   local list = {}
   for i = from, to do list[i - from + 1] = buyer_of(ids[i]) end
   return list
 end
-
-local v_of = setmetatable({}, { __index = function(known, word)
-  known[word] = tonumber(word)
-  return known[word]
-end })
 
 local with_decided = remembering(function(head) return '+' .. sub(head, 2) end)
 local with_bought = remembering(function(head, told)
@@ -46,30 +43,38 @@ end)
 local function copy(first, then_do)
   local count = tonumber(ARGV[first])
   local whose = buyers_of(ARGV, first + 1, first + count)
-  meet(whose)
-  local set, words, more, latest = {}, 0, 0, {}
-  for k, old in ipairs(read(ORDER, ARGV, first + 1, first + count)) do
+  local apart = meet(whose, 1, count) == count
+  -- Only a buyer who has decided orders can have one of these.
+  local asked, latest = {}, {}
+  for k = 1, count do
+    if string.byte(heads[places[whose[k]]]) == 43 then asked[#asked + 1] = ARGV[first + k] end
+  end
+  for k, answer in ipairs(read(ORDER, asked)) do latest[asked[k]] = answer end
+  local set, words, more = {}, 0, 0
+  for k = 1, count do
     local id, answer, at = ARGV[first + k], ARGV[first + count + k], places[whose[k]]
-    old = latest[id] or old
+    local old = latest[id]
     if not old then more = more + 1 end
-    if not old or v_of[match(old, '^%d+')] <= v_of[match(answer, '^%d+')] then
+    if not old or tonumber(match(old, '^%d+')) <= tonumber(match(answer, '^%d+')) then
       set[words + 1], set[words + 2] = id, answer
       words = words + 2
-      latest[id] = answer
+      -- One buyer may have several orders here, or the same one twice.
+      if not apart then latest[id] = answer end
     end
     heads[at] = with_decided(heads[at], '')
     then_do(id, at)
   end
   each('HSET', ORDER, set)
 
-  first = first + 2 * count + 1
-  count = tonumber(ARGV[first])
-  whose = {}
-  for k = 1, count do whose[k] = ARGV[first + k] end
-  meet(whose)
-  for k = 1, count do
-    local at = places[whose[k]]
-    heads[at] = with_bought(heads[at], ARGV[first + count + k])
+  local at = first + 2 * count + 1
+  for _ = 1, tonumber(ARGV[at]) do
+    local told, many = ARGV[at + 1], tonumber(ARGV[at + 2])
+    meet(ARGV, at + 3, at + 2 + many)
+    for i = at + 3, at + 2 + many do
+      local place = places[ARGV[i]]
+      heads[place] = with_bought(heads[place], told)
+    end
+    at = at + 2 + many
   end
   return more
 end

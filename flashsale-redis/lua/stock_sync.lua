@@ -20,9 +20,10 @@ local ended, back = 0, {}
 local head_ended = remembering(function(head, lines) return head_after(head, lines, -1) end)
 local function drop(id, at)
   local all = holds[at]
-  local from, lines, _, _, _, next = hold_of(all, id)
+  local from, last = find(all, ';' .. id .. ' ', 1, true)
   if not from then return end
-  holds[at] = sub(all, 1, from - 1) .. sub(all, next)
+  local lines, next = match(all, '^%S+', last + 1), find(all, ';', last + 1, true)
+  holds[at] = sub(all, 1, from - 1) .. (next and sub(all, next) or '')
   heads[at] = head_ended(heads[at], lines)
   back[lines] = (back[lines] or 0) + 1
   ended = ended + 1
@@ -31,7 +32,7 @@ local orders_more = copy(12 + 4 * level_count, drop)
 
 -- Answers that a page wrote early: those of versions up to this one are known to `free` now.
 local early, settled = call('SMEMBERS', EARLY), {}
-meet(buyers_of(early, 1, #early))
+meet(buyers_of(early, 1, #early), 1, #early)
 for k, answer in ipairs(read(ORDER, early)) do
   local id = early[k]
   local at = places[buyer_of(id)]
@@ -52,7 +53,7 @@ while true do
   local ids = {}
   for id in string.gmatch(match(batch, '^%d+ %d+ (.+)$'), '%S+') do ids[#ids + 1] = id end
   local whose = buyers_of(ids, 1, #ids)
-  meet(whose)
+  meet(whose, 1, #whose)
   for k, id in ipairs(ids) do
     local no, at = first + k - 1, places[whose[k]]
     local _, _, is = hold_of(holds[at], id)

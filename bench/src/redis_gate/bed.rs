@@ -11,12 +11,13 @@ use flashsale_core::stock::{
 };
 use flashsale_core::{ItemId, Quantity, SaleId};
 use flashsale_redis::{RedisBackend, RedisConfig, RedisStockGate};
+use futures_util::stream::{self, StreamExt};
 
 use super::rival::all;
 use crate::Failure;
 use crate::gate::ITEM;
 
-/// Batches that are under way at the same time.
+/// Batches, or updates, that are under way at the same time.
 const IN_FLIGHT: usize = 4;
 const NONCE: Nonce = Nonce(0x6e6f_6e63_6521_2121);
 /// No hold ends by itself while it is measured.
@@ -112,10 +113,11 @@ impl Sale {
         Ok(update)
     }
 
-    /// Copies updates, one after the other.
+    /// Copies updates in their order, [`IN_FLIGHT`] under way at the same time: each is refused unless the one before is done.
     pub(super) async fn sync(&self, updates: &[Update]) -> Result<(), Failure> {
-        for update in updates {
-            done(self.gate.sync(&self.sale, update).await?)?;
+        let mut answers = stream::iter(updates).map(|update| self.gate.sync(&self.sale, update)).buffered(IN_FLIGHT);
+        while let Some(answer) = answers.next().await {
+            done(answer?)?;
         }
         Ok(())
     }

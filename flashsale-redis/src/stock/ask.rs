@@ -124,15 +124,14 @@ fn orders(command: &mut Cmd, orders: &[Settled]) {
     }
 }
 
+/// In runs of buyers who have the same, which nearly all of one update have.
 fn bought(command: &mut Cmd, bought: &[Bought]) {
-    command.arg(bought.len());
-    for row in bought {
-        command.arg(row.buyer.as_str());
-    }
-    let mut text = String::new();
-    for row in bought {
-        text.clear();
-        write!(text, "{} {} {}", row.item, row.units, row.v).expect("a string takes all");
-        command.arg(&text);
+    let runs = || bought.chunk_by(|one, next| one.units == next.units && one.v == next.v && one.item == next.item);
+    command.arg(runs().count());
+    for run in runs() {
+        command.arg(format!("{} {} {}", run[0].item, run[0].units, run[0].v)).arg(run.len());
+        for row in run {
+            command.arg(row.buyer.as_str());
+        }
     }
 }
