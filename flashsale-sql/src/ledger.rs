@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use flashsale_core::error::{BackendError, ErrorKind};
 use flashsale_core::stock::{Accept, Accepted};
@@ -29,6 +30,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const TRIES: u32 = 4;
 /// How often a transaction is tried whose connection was lost before COMMIT: a pool may hold as many that are dead.
 const TRIES_LOST: u32 = 20;
+
+/// How long a server may be silent in a transaction before its connection is given up. Longer than the time that the server itself
+/// gives a statement: only a connection that is dead and does not say so takes so long.
+const SILENT: Duration = Duration::from_secs(15);
 
 /// The version of the schema that this code works with: the number of the last migration.
 pub(crate) const SCHEMA: i64 = 1;
@@ -438,9 +443,31 @@ impl<D: Backend> SqlLedger<D> {
             Mode::Snapshot | Mode::Look => (&self.db.readers, Access::Look),
         };
         let mut connection = pool.acquire().await?;
+        let transaction = self.transact(&mut connection, mode, access, step);
+        if D::WRITERS == Writers::One {
+            return transaction.await;
+        }
+        match tokio::time::timeout(SILENT, transaction).await {
+            Ok(outcome) => outcome,
+            Err(elapsed) => {
+                // Not back to the pool, which would wait for it.
+                connection.close_on_drop();
+                let silence = sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed));
+                match mode {
+                    Mode::Write => Err(Fault::Commit(silence)),
+                    Mode::Snapshot | Mode::Look => Err(Fault::Found(ErrorKind::Unavailable, silence.to_string())),
+                }
+            }
+        }
+    }
+
+    async fn transact<T, F>(&self, connection: &mut Conn<D>, mode: Mode, access: Access, step: &F) -> Result<T, Fault>
+    where
+        F: for<'t> Fn(Tx<'t>) -> BoxFuture<'t, Result<End<T>, Fault>>,
+    {
         let mut pending = Pending::default();
         if mode == Mode::Look {
-            return match step(self.tx(&mut connection, &mut pending, access)).await? {
+            return match step(self.tx(connection, &mut pending, access)).await? {
                 End::Commit(answer) | End::Nothing(answer) => Ok(answer),
             };
         }

@@ -31,9 +31,9 @@ const STATEMENTS: usize = 512;
 
 /// What every session of ours is set to. Nobody waits for a lock for longer than a request; a value that does not fit is an error.
 const SETTINGS: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-                        SET SESSION innodb_lock_wait_timeout = 2, SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')";
+                        SET SESSION innodb_lock_wait_timeout = 1, SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')";
 /// A node that stands still must not hold a sale. MariaDB counts the time inside transactions.
-const IDLE_MARIADB: &str = "SET SESSION idle_transaction_timeout = 10, SESSION max_statement_time = 30";
+const IDLE_MARIADB: &str = "SET SESSION idle_transaction_timeout = 10, SESSION max_statement_time = 10";
 /// MySQL does not: it is the time of any silence, so an idle connection is closed too, which its next user notices and mends.
 const IDLE_MYSQL: &str = "SET SESSION wait_timeout = 10";
 

@@ -39,9 +39,9 @@ const STATEMENTS: usize = 256;
 /// What sessions of ours are set to. A node that stands still must not hold a sale; nobody waits for a lock for longer than a request.
 const SETTINGS: [(&str, &str); 4] = [
     ("default_transaction_isolation", "read committed"),
-    ("lock_timeout", "2s"),
+    ("lock_timeout", "1s"),
     ("idle_in_transaction_session_timeout", "10s"),
-    ("statement_timeout", "30s"),
+    ("statement_timeout", "10s"),
 ];
 
 impl SqlLedger<Postgres> {
@@ -84,8 +84,8 @@ impl Engine for Postgres {
         match (mode, sessions) {
             (Mode::Write, Sessions::Ours) => "BEGIN ISOLATION LEVEL READ COMMITTED",
             (Mode::Write, Sessions::Theirs) => {
-                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'; \
-                 SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = '30s'"
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
+                 SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = '10s'"
             }
             (Mode::Snapshot | Mode::Look, _) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         }

@@ -1,6 +1,7 @@
 //! Real databases for tests: one server per test binary, a schema or database of its own per ledger.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,11 +18,58 @@ pub(crate) trait Server: Send + Sync + 'static {
     /// The one server of this test binary.
     fn shared() -> &'static Self;
 
+    /// A server of the test's own, to be hurt.
+    fn start() -> Self;
+
     /// Makes a place with nothing in it, and gives its address.
     fn place(&self) -> String;
 
+    /// Runs statements at a place as a stranger does, and gives what they print.
+    fn ask(&self, url: &str, statements: &str) -> String;
+
+    /// Ends all sessions of everybody else.
+    fn end_sessions(&self);
+
+    /// How many transactions are open.
+    fn open_transactions(&self) -> i64;
+
+    fn port(&self) -> u16;
+    fn kill9(&self);
+    fn stop(&self);
+    fn restart(&self);
+    fn data(&self) -> PathBuf;
+
+    /// How COMMIT, and nothing else, looks on the wire.
+    const COMMIT: &[u8];
+
+    /// How many statements an accepting transaction is, with BEGIN and COMMIT.
+    const STATEMENTS: u64;
+
     /// Opens a ledger at an address.
     fn open(url: String) -> BoxFuture<'static, SqlLedger<Self::Db>>;
+}
+
+/// Starts servers one after the other: what prepares their folders uses files of the same names.
+pub(crate) fn one_by_one<T>(start: impl FnOnce() -> T) -> T {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    start()
+}
+
+/// A server of the test's own, to be hurt.
+pub(crate) fn own<S: Server>() -> S {
+    one_by_one(S::start)
+}
+
+/// The number that a stranger reads at a place.
+pub(crate) fn count<S: Server>(server: &S, url: &str, text: &str) -> i64 {
+    let said = server.ask(url, text);
+    said.trim().parse().unwrap_or_else(|_| panic!("{text} says {said}"))
+}
+
+/// The last part of an address: the schema, or the database.
+fn name_of(url: &str) -> &str {
+    url.rsplit(['/', '=']).next().unwrap_or(url)
 }
 
 /// A name that nobody else in this test binary has.
@@ -32,20 +80,69 @@ pub(crate) fn fresh_name() -> String {
 
 #[cfg(feature = "postgres")]
 mod postgres {
+    use std::path::PathBuf;
     use std::sync::OnceLock;
 
     use flashsale_services::{Postgres, PostgresOptions};
     use flashsale_sql::PostgresLedger;
 
-    use super::{BoxFuture, Server, fresh_name};
+    use super::{BoxFuture, Server, fresh_name, name_of};
 
     impl Server for Postgres {
         type Db = sqlx::Postgres;
 
         fn shared() -> &'static Self {
             static SERVER: OnceLock<Postgres> = OnceLock::new();
-            SERVER.get_or_init(|| Postgres::start(&PostgresOptions::default()))
+            SERVER.get_or_init(super::own)
         }
+
+        fn start() -> Self {
+            // Recovery begins at once instead of syncing every file of the folder by itself.
+            let extra = vec![("recovery_init_sync_method".to_owned(), "syncfs".to_owned())];
+            Self::start(&PostgresOptions { extra, ..PostgresOptions::default() })
+        }
+
+        fn ask(&self, url: &str, statements: &str) -> String {
+            self.sql(&format!("SET search_path TO {}; {statements}", name_of(url))).expect("an answer")
+        }
+
+        fn end_sessions(&self) {
+            let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                          WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+            self.sql(others).expect("an answer");
+        }
+
+        fn open_transactions(&self) -> i64 {
+            let open = "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid() \
+                        AND backend_type = 'client backend'";
+            self.sql(open).expect("an answer").trim().parse().expect("a number")
+        }
+
+        fn port(&self) -> u16 {
+            self.port()
+        }
+
+        fn kill9(&self) {
+            self.kill9();
+        }
+
+        fn stop(&self) {
+            self.stop();
+        }
+
+        fn restart(&self) {
+            self.restart();
+        }
+
+        fn data(&self) -> PathBuf {
+            self.dir().join("data")
+        }
+
+        // With its end: `READ COMMITTED` has it, too.
+        const COMMIT: &[u8] = b"COMMIT\0";
+
+        // BEGIN, the lock, the reads, the writes, COMMIT.
+        const STATEMENTS: u64 = 5;
 
         fn place(&self) -> String {
             let name = fresh_name();
@@ -61,20 +158,68 @@ mod postgres {
 
 #[cfg(feature = "mysql")]
 mod mysql {
+    use std::path::PathBuf;
     use std::sync::OnceLock;
 
     use flashsale_services::{MariaDb, MariaDbOptions};
     use flashsale_sql::MySqlLedger;
 
-    use super::{BoxFuture, Server, fresh_name};
+    use super::{BoxFuture, Server, fresh_name, name_of};
 
     impl Server for MariaDb {
         type Db = sqlx::MySql;
 
         fn shared() -> &'static Self {
             static SERVER: OnceLock<MariaDb> = OnceLock::new();
-            SERVER.get_or_init(|| MariaDb::start(&MariaDbOptions::default()))
+            SERVER.get_or_init(super::own)
         }
+
+        fn start() -> Self {
+            Self::start(&MariaDbOptions::default())
+        }
+
+        fn ask(&self, url: &str, statements: &str) -> String {
+            self.sql(&format!("USE {}; {statements}", name_of(url))).expect("an answer")
+        }
+
+        fn end_sessions(&self) {
+            let others = "SELECT CONCAT('KILL ', id) FROM information_schema.processlist \
+                          WHERE id <> CONNECTION_ID() AND user = 'flashsale'";
+            for kill in self.sql(others).expect("an answer").lines() {
+                // One that ended meanwhile needs no end.
+                let _ = self.sql(kill);
+            }
+        }
+
+        fn open_transactions(&self) -> i64 {
+            let open = "SELECT COUNT(*) FROM information_schema.innodb_trx";
+            self.sql(open).expect("an answer").trim().parse().expect("a number")
+        }
+
+        fn port(&self) -> u16 {
+            self.port()
+        }
+
+        fn kill9(&self) {
+            self.kill9();
+        }
+
+        fn stop(&self) {
+            self.stop();
+        }
+
+        fn restart(&self) {
+            self.restart();
+        }
+
+        fn data(&self) -> PathBuf {
+            self.dir().join("data")
+        }
+
+        const COMMIT: &[u8] = b"COMMIT";
+
+        // BEGIN, the lock, three reads, the facts, the orders, their lines, the items, the version, the sale, COMMIT.
+        const STATEMENTS: u64 = 12;
 
         fn place(&self) -> String {
             let name = fresh_name();

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+#[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,12 +11,16 @@ use flashsale_core::sale::{Line, Lines};
 use flashsale_core::stock::{Accept, Acceptance, Accepted, OrderState, Then};
 use flashsale_core::unit::Quantity;
 use flashsale_core::{Item, Money, OrderId, Sale, SaleId, won};
+#[cfg(feature = "sqlite")]
 use flashsale_sql::SqliteLedger;
+#[cfg(feature = "sqlite")]
 use tempfile::TempDir;
 
+#[cfg(feature = "sqlite")]
 /// A file that goes away with the test.
 pub(crate) struct Place(TempDir);
 
+#[cfg(feature = "sqlite")]
 impl Place {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
