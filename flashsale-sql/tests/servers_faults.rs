@@ -89,12 +89,9 @@ async fn connections_that_are_killed_at_any_statement_have_one_effect<S: Server>
     let (done, kills) = (Arc::new(AtomicBool::new(false)), server.clone());
     let ended = done.clone();
     let killer = std::thread::spawn(move || {
-        let mut times = 0;
         while !ended.load(Ordering::SeqCst) {
             kills.end_sessions();
-            times += 1;
         }
-        times
     });
     let mut n = 0;
     while n < 60 || ledger.transactions_repeated() < 10 {
@@ -102,7 +99,8 @@ async fn connections_that_are_killed_at_any_statement_have_one_effect<S: Server>
         n += 1;
     }
     done.store(true, Ordering::SeqCst);
-    assert!(killer.join().expect("no panic") > 10);
+    // What it hit is told by the transactions that were begun again.
+    killer.join().expect("no panic");
     assert_eq!(whole(&*server, &url), 3 * i64::try_from(n).unwrap());
 }
 
