@@ -61,6 +61,19 @@ pub(crate) fn own<S: Server>() -> S {
     one_by_one(S::start)
 }
 
+/// A server that lasts as long as this test binary. What is static is never dropped, so somebody else waits for our end and
+/// removes the folder; the server itself dies with us.
+fn lasting<S: Server>() -> S {
+    use std::process::{Command, Stdio};
+    let server = own::<S>();
+    let folder = server.data().parent().expect("a folder of its own").to_path_buf();
+    let mut after = Command::new("sh");
+    after.args(["-c", "tail --pid=\"$1\" -f /dev/null; rm -rf \"$2\" || rm -rf \"$2\"", "sh"]);
+    after.arg(std::process::id().to_string()).arg(folder);
+    after.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+    server
+}
+
 /// The number that a stranger reads at a place.
 pub(crate) fn count<S: Server>(server: &S, url: &str, text: &str) -> i64 {
     let said = server.ask(url, text);
@@ -93,7 +106,7 @@ mod postgres {
 
         fn shared() -> &'static Self {
             static SERVER: OnceLock<Postgres> = OnceLock::new();
-            SERVER.get_or_init(super::own)
+            SERVER.get_or_init(super::lasting)
         }
 
         fn start() -> Self {
@@ -171,7 +184,7 @@ mod mysql {
 
         fn shared() -> &'static Self {
             static SERVER: OnceLock<MariaDb> = OnceLock::new();
-            SERVER.get_or_init(super::own)
+            SERVER.get_or_init(super::lasting)
         }
 
         fn start() -> Self {
