@@ -63,6 +63,7 @@ pub(crate) fn own<S: Server>() -> S {
 
 /// A server that lasts as long as this test binary. What is static is never dropped, so somebody else waits for our end and
 /// removes the folder; the server itself dies with us.
+#[expect(clippy::zombie_processes, reason = "it waits for us, not we for it")]
 fn lasting<S: Server>() -> S {
     use std::process::{Command, Stdio};
     let server = own::<S>();
