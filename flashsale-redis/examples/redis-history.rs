@@ -1,6 +1,6 @@
 //! Records what many clients ask a real Redis at once, and checks it: `--operations N` of them (default 1,000,000), `--seed N`.
 //!
-//! The server is started for it, on loopback, and stopped after it. The testkit's example of the same name does it in memory.
+//! The server is started for it, on loopback, and stopped after it. The testkit's example `history` does it in memory.
 
 use std::process::ExitCode;
 use std::sync::Arc;
