@@ -1,6 +1,6 @@
 //! The marks over HTTP: the server of this checkout as a separate process, on loopback, with a file in a directory of its own.
 //!
-//! `http-accepted` asks the load tool, whose scenario audits the rows. `http-sold-out` sends bytes that were made before the
+//! `http-accepted` and `http-redis` ask the load tool, whose scenario audits the rows. `http-sold-out` sends bytes that were made before the
 //! clock starts and reads no more of an answer than its status and length: the client shares the cores with the server, so
 //! what it saves is load that can be sent. Both compare with a route that does nothing, asked by the same client.
 
@@ -36,12 +36,23 @@ struct Reported {
 
 /// Orders accepted and durable, by the load tool's scenario in which everybody buys.
 pub(crate) fn accepted(runs: usize) -> Result<Figures, Failure> {
+    everybody_buys(runs, &[])
+}
+
+/// The same with the gate on a Redis of the run's own.
+pub(crate) fn accepted_on_redis(runs: usize) -> Result<Figures, Failure> {
+    everybody_buys(runs, &["--redis"])
+}
+
+fn everybody_buys(runs: usize, wishes: &[&str]) -> Result<Figures, Failure> {
     let mut figures = Figures { of: "orders", ours: Vec::new(), before: Vec::new(), after: Vec::new() };
     for _ in 0..runs {
         let folder = tempfile::tempdir()?;
         let json = folder.path().join("run.json");
         let run = Command::new(beside("flashsale-loadtest")?)
-            .args(["run", "event-all", "--json"])
+            .args(["run", "event-all"])
+            .args(wishes)
+            .arg("--json")
             .arg(&json)
             .env_remove("CARGO")
             .output()?;

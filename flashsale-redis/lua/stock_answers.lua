@@ -7,9 +7,9 @@ local meta = call('HMGET', META, 'run_id', 'nonce', 'items', 'orders', 'buyers',
 if meta[2] ~= ARGV[1] or meta[1] ~= run_id() then return 0 end
 if not whole(meta[3], meta[4], meta[5], meta[6]) then return 0 end
 local early = {}
-local orders = copy(2, function(id, at)
-  if hold_of(holds[at], id) then early[#early + 1] = id end
+local orders_more = copy(2, function(id, at)
+  if hold_of(is[at], id) then early[#early + 1] = id end
 end)
-call('HSET', META, 'orders', meta[4] + orders, 'buyers', meta[5] + write_buyers())
+call('HSET', META, 'orders', meta[4] + orders_more, 'buyers', meta[5] + write())
 each('SADD', EARLY, early)
 return 1

@@ -19,12 +19,12 @@ local to, sealed = tonumber(ARGV[4]), tonumber(ARGV[6])
 local ended, back = 0, {}
 local head_ended = remembering(function(head, lines) return head_after(head, lines, -1) end)
 local function drop(id, at)
-  local all = holds[at]
-  local from, last = find(all, ';' .. id .. ' ', 1, true)
+  local record = is[at]
+  local from, last = find(record, ';' .. id .. ' ', 1, true)
   if not from then return end
-  local lines, next = match(all, '^%S+', last + 1), find(all, ';', last + 1, true)
-  holds[at] = sub(all, 1, from - 1) .. (next and sub(all, next) or '')
-  heads[at] = head_ended(heads[at], lines)
+  local lines, next = match(record, '^%S+', last + 1), find(record, ';', last + 1, true)
+  is[at] = sub(record, 1, from - 1) .. (next and sub(record, next) or '')
+  change_head(at, head_ended, lines)
   back[lines] = (back[lines] or 0) + 1
   ended = ended + 1
 end
@@ -36,7 +36,7 @@ meet(buyers_of(early, 1, #early), 1, #early)
 for k, answer in ipairs(read(ORDER, early)) do
   local id = early[k]
   local at = places[buyer_of(id)]
-  local held = hold_of(holds[at], id)
+  local held = hold_of(is[at], id)
   if held and answer and tonumber(match(answer, '^%d+')) <= to then
     drop(id, at)
     held = false
@@ -56,8 +56,8 @@ while true do
   meet(whose, 1, #whose)
   for k, id in ipairs(ids) do
     local no, at = first + k - 1, places[whose[k]]
-    local _, _, is = hold_of(holds[at], id)
-    if no <= sealed and is and tonumber(is) == no then drop(id, at) end
+    local _, _, held = hold_of(is[at], id)
+    if no <= sealed and held and tonumber(held) == no then drop(id, at) end
   end
   if first + #ids - 1 <= sealed then gone = gone + 1 end
   place = place + 1
@@ -91,7 +91,7 @@ for k, value in ipairs(read(ITEM, names)) do
   end
 end
 
-local buyers_more = write_buyers()
+local buyers_more = write()
 each('HSET', ITEM, items)
 each('SREM', EARLY, settled)
 if gone > 0 then call('LTRIM', QUEUE, gone, -1) end
