@@ -115,7 +115,9 @@ impl Sale {
 
     /// Copies updates in their order, [`IN_FLIGHT`] under way at the same time: each is refused unless the one before is done.
     pub(super) async fn sync(&self, updates: &[Update]) -> Result<(), Failure> {
-        let mut answers = stream::iter(updates).map(|update| self.gate.sync(&self.sale, update)).buffered(IN_FLIGHT);
+        // Each is sent when it is first polled; a task that has had its share would put that off and let a later one pass.
+        let ask = |update| tokio::task::unconstrained(self.gate.sync(&self.sale, update));
+        let mut answers = stream::iter(updates).map(ask).buffered(IN_FLIGHT);
         while let Some(answer) = answers.next().await {
             done(answer?)?;
         }
