@@ -93,7 +93,8 @@ pub fn table(programs: &[Program]) -> String {
 /// Installs the packages of those programs that are missing; does nothing if all are there.
 ///
 /// The servers that Debian's packages would start on their usual ports stay off: in a container, where a package asks for
-/// the run level, it is told that of a single user. Under systemd a package does not ask, so nothing is installed there.
+/// the run level, it is told that of a single user. Under systemd a package does not ask, so nothing is installed there, unless
+/// `CI` is set: a machine that lives for one run may start what it likes.
 ///
 /// # Errors
 /// The exact command for a person to run, where this one cannot.
@@ -110,7 +111,7 @@ pub fn install(programs: &[Program]) -> Result<(), String> {
     if find("apt-get", "apt").is_err() {
         return Err(by_hand("there is no apt-get; other systems have packages of similar names"));
     }
-    if Path::new(SYSTEMD).exists() {
+    if Path::new(SYSTEMD).exists() && std::env::var_os("CI").is_none() {
         return Err(by_hand("the package would start a server of its own on this machine"));
     }
     let root = rustix::process::geteuid().is_root();
