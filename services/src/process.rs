@@ -177,6 +177,8 @@ impl Launch {
         let log = OpenOptions::new().create(true).append(true).open(self.log());
         let log = log.map_err(StartError::system(format!("opening {}", self.log().display())))?;
         let both = log.try_clone().map_err(StartError::system("a second handle of the log"))?;
+        // MariaDB removes every temporary table it finds when it starts, those of another server, too.
+        command.env("TMPDIR", &self.folder);
         command.args(&self.args).current_dir(&self.folder).stdin(Stdio::null()).stdout(both).stderr(log);
         Ok(command)
     }

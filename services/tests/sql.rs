@@ -48,3 +48,17 @@ fn dropped_databases_leave_neither_process_nor_folder() {
         assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
     }
 }
+
+/// A MariaDB that starts removes the temporary tables of its folder: were it shared, another's would go with them.
+#[test]
+fn mariadbs_that_start_together_have_folders_of_their_own_for_temporary_tables() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mariadb = MariaDb::start(&MariaDbOptions::default());
+                let temporary = mariadb.sql("SELECT @@tmpdir").unwrap();
+                assert_eq!(temporary.trim_end(), mariadb.dir().display().to_string());
+            });
+        }
+    });
+}

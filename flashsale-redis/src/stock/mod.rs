@@ -19,7 +19,7 @@ use crate::key::keys;
 use crate::link::Link;
 use crate::script::{self, Script};
 
-/// The most holds that one `due` looks at: about ten milliseconds of the server. A larger lapse takes several passes.
+/// The most holds that one `due` looks at, so that it does not keep the server from everybody else. A larger lapse takes several passes.
 const LOOKED_AT: u32 = 20_000;
 
 /// A [`StockGate`] on Redis. A clone is the same gate.
