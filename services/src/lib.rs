@@ -18,6 +18,7 @@
 pub mod cluster;
 mod error;
 mod folder;
+pub mod kafka;
 pub mod mariadb;
 pub mod port;
 pub mod postgres;
@@ -31,6 +32,7 @@ mod tls;
 
 pub use cluster::RedisCluster;
 pub use error::StartError;
+pub use kafka::{Kafka, KafkaOptions};
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use postgres::{Flush, Postgres, PostgresOptions};
 pub use proxy::{Counts, Proxy};

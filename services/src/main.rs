@@ -5,8 +5,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use flashsale_services::kafka;
 use flashsale_services::program::{PROGRAMS, install, table};
-use flashsale_services::{Append, MariaDb, MariaDbOptions, Postgres, PostgresOptions};
+use flashsale_services::{Append, Kafka, KafkaOptions, MariaDb, MariaDbOptions, Postgres, PostgresOptions};
 use flashsale_services::{Redis, RedisCluster, RedisOptions, RedisSentinel, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -14,10 +15,10 @@ use signal_hook::iterator::Signals;
 const USAGE: &str = "\
 cargo xtask services list                               what is there, and what is missing
 cargo xtask services install                            installs what is missing
-cargo xtask services start [redis] [cluster] [sentinel] [postgres] [mariadb]
+cargo xtask services start [redis] [cluster] [sentinel] [postgres] [mariadb] [kafka]
                                                         starts servers until Ctrl-C; without a name, redis";
 
-const SERVERS: [&str; 5] = ["redis", "cluster", "sentinel", "postgres", "mariadb"];
+const SERVERS: [&str; 6] = ["redis", "cluster", "sentinel", "postgres", "mariadb", "kafka"];
 
 /// A server that runs, or several that belong together.
 enum Running {
@@ -26,6 +27,7 @@ enum Running {
     Sentinel(RedisSentinel),
     Postgres(Postgres),
     MariaDb(MariaDb),
+    Kafka(Kafka),
 }
 
 fn main() -> ExitCode {
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["list"] => list(),
-        ["install"] => install(PROGRAMS).and_then(|()| list()),
+        ["install"] => install(PROGRAMS).and_then(|()| kafka::install()).and_then(|()| list()),
         ["start"] => start(&["redis"]),
         ["start", names @ ..] => start(names),
         _ => Err(USAGE.to_owned()),
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
 
 fn list() -> Result<(), String> {
     print!("{}", table(PROGRAMS));
+    let there = if kafka::is_installed() { kafka::VERSION } else { "missing" };
+    println!("{:<14} {there} (Apache Kafka's jars, from Maven Central)", "kafka");
     Ok(())
 }
 
@@ -80,6 +84,7 @@ fn one(name: &str) -> Result<Running, StartError> {
         "cluster" => RedisCluster::try_start(6, &options).map(Running::Cluster),
         "sentinel" => RedisSentinel::try_start(2, 3, &options).map(Running::Sentinel),
         "postgres" => Postgres::try_start(&PostgresOptions::default()).map(Running::Postgres),
+        "kafka" => Kafka::try_start(&KafkaOptions::default()).map(Running::Kafka),
         "mariadb" => MariaDb::try_start(&MariaDbOptions::default()).map(Running::MariaDb),
         _ => Redis::try_start(options).map(|redis| Running::Redis(Box::new(redis))),
     }
@@ -94,6 +99,7 @@ impl Running {
             Self::Sentinel(sentinel) => format!("flashsale-server --redis.url {}", sentinel.url()),
             Self::Postgres(postgres) => postgres.url(),
             Self::MariaDb(mariadb) => mariadb.url(),
+            Self::Kafka(kafka) => kafka.brokers(),
         }
     }
 
@@ -108,6 +114,7 @@ impl Running {
             }
             Self::Postgres(postgres) => (postgres.port(), "log and data", postgres.dir()),
             Self::MariaDb(mariadb) => (mariadb.port(), "log and data", mariadb.dir()),
+            Self::Kafka(kafka) => (kafka.port(0), "log and data", kafka.dir(0)),
         };
         format!("port {port}, {what} in {}", folder.display())
     }

@@ -25,6 +25,8 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "redis-cli", package: "redis-tools", purpose: "a look from outside, in tests and by hand" },
     Program { name: "postgres", package: "postgresql", purpose: "PostgreSQL" },
     Program { name: "mariadbd", package: "mariadb-server", purpose: "MariaDB" },
+    Program { name: "java", package: "openjdk-17-jre-headless", purpose: "Apache Kafka" },
+    Program { name: "mvn", package: "maven", purpose: "fetching Apache Kafka" },
     Program { name: "openssl", package: "openssl", purpose: "certificates for one run" },
     Program { name: "setpriv", package: "util-linux", purpose: "no server outlives its test" },
 ];
@@ -47,8 +49,13 @@ impl Program {
     #[must_use]
     pub fn version(&self) -> String {
         let Ok(path) = find(self.name, self.package) else { return "missing".to_owned() };
-        let argument = if self.name == "openssl" { "version" } else { "--version" };
-        let said = Command::new(path).arg(argument).output();
+        let arguments: &[&str] = match self.name {
+            "openssl" => &["version"],
+            // Otherwise in colours.
+            "mvn" => &["-B", "--version"],
+            _ => &["--version"],
+        };
+        let said = Command::new(path).args(arguments).output();
         let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         // What follows says how it was built.
         let first = said.lines().next().unwrap_or("there, of unknown version");

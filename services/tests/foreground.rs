@@ -35,7 +35,7 @@ fn gone(folder: &Path) -> bool {
 
 #[test]
 fn a_signal_stops_the_servers_and_clears_their_folders() {
-    let (mut child, places) = started(&["redis", "postgres", "mariadb"]);
+    let (mut child, places) = started(&["redis", "postgres", "mariadb", "kafka"]);
     let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
