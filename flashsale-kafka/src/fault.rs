@@ -1,0 +1,83 @@
+//! What an error of librdkafka means for whoever called a port.
+
+use flashsale_core::error::{BackendError, ErrorKind};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// What an error code means.
+fn kind(code: Code) -> ErrorKind {
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidMessageSize | Code::InvalidRecord => {
+            ErrorKind::Data
+        }
+        Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::UnknownTopicOrPartition
+        | Code::InvalidTopic
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::SSL
+        | Code::UnsupportedFeature
+        | Code::UnsupportedVersion
+        | Code::InvalidReplicationFactor
+        | Code::PolicyViolation => ErrorKind::Misconfigured,
+        // Never left the queue: nobody has it.
+        Code::QueueFull | Code::PurgeQueue => ErrorKind::Unavailable,
+        // Sent, or about to be, and nobody said what became of it.
+        _ => ErrorKind::Unknown,
+    }
+}
+
+/// An event that was not acknowledged.
+pub(crate) fn undelivered(operation: &'static str, error: KafkaError) -> BackendError {
+    let kind = match &error {
+        KafkaError::MessageProduction(code) => kind(*code),
+        _ => ErrorKind::Unknown,
+    };
+    BackendError::new(kind, operation, error)
+}
+
+/// Something that moves no event: nothing happened.
+pub(crate) fn undone(operation: &'static str, error: KafkaError) -> BackendError {
+    let kind = match &error {
+        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Subscription(_) => {
+            ErrorKind::Misconfigured
+        }
+        other => match other.rdkafka_error_code().map(kind) {
+            Some(ErrorKind::Misconfigured) => ErrorKind::Misconfigured,
+            _ => ErrorKind::Unavailable,
+        },
+    };
+    BackendError::new(kind, operation, error)
+}
+
+/// Whether a consumer can go on as it is: the client connects again by itself, and asks for its place again.
+pub(crate) fn passes(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::MessageConsumptionFatal(_) => return false,
+        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => *code,
+        other => return matches!(other, KafkaError::PartitionEOF(_)),
+    };
+    kind(code) == ErrorKind::Unknown && code != Code::Fatal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_unknown_and_a_full_queue_is_not() {
+        let of = |code| undelivered("sink.publish", KafkaError::MessageProduction(code)).kind();
+        assert_eq!(of(Code::MessageTimedOut), ErrorKind::Unknown);
+        assert_eq!(of(Code::QueueFull), ErrorKind::Unavailable);
+        assert_eq!(of(Code::MessageSizeTooLarge), ErrorKind::Data);
+        assert_eq!(of(Code::UnknownTopicOrPartition), ErrorKind::Misconfigured);
+        let lost = KafkaError::MessageConsumption(Code::BrokerTransportFailure);
+        assert!(passes(&lost));
+        assert_eq!(undone("source.poll", lost).kind(), ErrorKind::Unavailable);
+        assert!(!passes(&KafkaError::MessageConsumption(Code::GroupAuthorizationFailed)));
+        assert!(!passes(&KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)));
+    }
+}

@@ -1,0 +1,122 @@
+//! Events in: for consumer groups, whose places are kept after the effect, and for tails, which have no place.
+
+mod group;
+mod places;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use flashsale_core::error::{BackendError, ErrorKind};
+use flashsale_core::event::{Delivery, EventSource, TOPICS};
+
+use crate::config::KafkaConfig;
+use crate::sink::KafkaEventSink;
+use group::Group;
+
+/// An [`EventSource`] on Kafka. A clone is the same source.
+///
+/// Every process that joins a group gets a share of its partitions, and events of one subject always come to the same one. When
+/// a partition moves, what was not kept comes again, to its new owner. A record that is no event goes to the topic's dead
+/// letters and stops nobody; a kind that is newer than this program is passed over.
+///
+/// # Errors of `poll`
+/// *Misconfigured* for a group that did not join, or that the brokers refuse; *unavailable* if a place could not be gone back to. Brokers
+/// that are away are waited for.
+#[derive(Debug, Clone)]
+pub struct KafkaEventSource(Arc<Source>);
+
+#[derive(Debug)]
+struct Source {
+    config: KafkaConfig,
+    kind: Kind,
+    dead: KafkaEventSink,
+    groups: Mutex<BTreeMap<String, Joined>>,
+    topics: BTreeMap<String, Vec<String>>,
+}
+
+/// What became of a group's consumer.
+type Joined = Result<Arc<Group>, BackendError>;
+
+/// Who shares events, and from where they begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// All processes of a group; from the oldest event, once per group.
+    Shared,
+    /// Every process for itself; from now on.
+    Tail,
+}
+
+impl KafkaEventSource {
+    /// A source for consumer groups.
+    ///
+    /// # Errors
+    /// *Misconfigured* for a setting that librdkafka refuses.
+    pub fn open(config: &KafkaConfig) -> Result<Self, BackendError> {
+        Self::of(config, Kind::Shared)
+    }
+
+    /// A source that brings every event to every process, from now on, and keeps no place: for caches, pages and streams, which
+    /// are right without it.
+    ///
+    /// # Errors
+    /// As [`KafkaEventSource::open`].
+    pub fn tail(config: &KafkaConfig) -> Result<Self, BackendError> {
+        Self::of(config, Kind::Tail)
+    }
+
+    fn of(config: &KafkaConfig, kind: Kind) -> Result<Self, BackendError> {
+        let dead = KafkaEventSink::open(config)?;
+        let (config, groups, topics) = (config.clone(), Mutex::default(), BTreeMap::new());
+        Ok(Self(Arc::new(Source { config, kind, dead, groups, topics })))
+    }
+
+    /// Limits a group to some of [`TOPICS`], before it joins: fewer bytes for who wants few facts.
+    #[must_use]
+    pub fn topics<'a>(self, group: &str, topics: impl IntoIterator<Item = &'a str>) -> Self {
+        let Source { config, kind, dead, .. } = &*self.0;
+        let mut limited = self.0.topics.clone();
+        limited.insert(group.to_owned(), topics.into_iter().map(str::to_owned).collect());
+        let (config, kind, dead) = (config.clone(), *kind, dead.clone());
+        Self(Arc::new(Source { config, kind, dead, groups: Mutex::default(), topics: limited }))
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Joined>> {
+        self.0.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group(&self, name: &str, operation: &'static str) -> Joined {
+        let missing = || BackendError::new(ErrorKind::Misconfigured, operation, format!("no group {name} joined"));
+        self.groups().get(name).cloned().unwrap_or_else(|| Err(missing()))
+    }
+}
+
+#[async_trait]
+impl EventSource for KafkaEventSource {
+    fn join(&self, group: &str) {
+        let Source { config, kind, dead, topics, .. } = &*self.0;
+        self.groups().entry(group.to_owned()).or_insert_with(|| {
+            let all = || TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
+            let topics = topics.get(group).cloned().unwrap_or_else(all);
+            let name = match kind {
+                Kind::Shared => group.to_owned(),
+                // Nobody else's: a group of one, of which nothing stays.
+                Kind::Tail => format!("tail.{group}.{:016x}", RandomState::new().build_hasher().finish()),
+            };
+            Group::join(config, *kind, &name, &topics, dead.clone()).map(Arc::new)
+        });
+    }
+
+    async fn poll(&self, group: &str, max: usize) -> Result<Delivery, BackendError> {
+        self.group(group, "source.poll")?.poll(max).await
+    }
+
+    async fn commit(&self, group: &str, position: u64) -> Result<(), BackendError> {
+        self.group(group, "source.commit")?.keep(position).await
+    }
+
+    async fn rewind(&self, group: &str) -> Result<(), BackendError> {
+        self.group(group, "source.rewind")?.go_back().await
+    }
+}
