@@ -35,7 +35,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Sends one statement without values and without rows.
+    /// Sends one statement without values and without rows, unprepared.
     pub(crate) async fn execute(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -17,6 +17,7 @@ use sqlx::Connection;
 use crate::dialect::{Dialect, Texts};
 use crate::driver::{Driver, Hook};
 use crate::error::{Meaning, meaning};
+use crate::migration::{self, Migration};
 use crate::turns::{Turn, Turns, Waits};
 use crate::tx::{Access, End, Fault, Pending, Tx};
 
@@ -35,16 +36,14 @@ const TRIES_LOST: u32 = 20;
 /// gives a statement: only a connection that is dead and does not say so takes so long.
 const SILENT: Duration = Duration::from_secs(15);
 
-/// The version of the schema that this code works with: the number of the last migration.
-pub(crate) const SCHEMA: i64 = 1;
-
 /// A database that a ledger can be kept in: [`sqlx::Sqlite`], [`sqlx::Postgres`] or [`sqlx::MySql`], each behind its feature.
 ///
 /// Closed: the statements know their databases.
 pub trait Backend: sqlx::Database + sealed::Engine {}
 
 pub(crate) mod sealed {
-    use super::{BackendError, BoxFuture, Dialect, Driver};
+    use super::{BoxFuture, Dialect, Driver};
+    use crate::migration::Migration;
     use crate::tx::Fault;
 
     /// How transactions of a database begin, and who may write at a time.
@@ -82,6 +81,12 @@ pub(crate) mod sealed {
         const DIALECT: Dialect;
         /// How many may write.
         const WRITERS: Writers;
+        /// The steps of its schema, in order.
+        const MIGRATIONS: &'static [Migration];
+        /// Counts the tables named `flashsale_schema` that the session sees: one or none.
+        const HAS_SCHEMA: &'static str;
+        /// Ends what [`begin_migrating`](Self::begin_migrating) began, once all is done.
+        const END_MIGRATING: &'static str;
 
         /// The connection as a step sees it.
         fn driver(connection: &mut Self::Connection) -> Driver<'_>;
@@ -95,10 +100,8 @@ pub(crate) mod sealed {
         fn check_theirs(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), Fault>>;
         /// Fails unless the session can keep what we promise; warns where it keeps less than it could.
         fn check(connection: &mut Self::Connection, sessions: Sessions) -> BoxFuture<'_, Result<(), Fault>>;
-        /// Runs the migrations.
-        fn migrate(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), BackendError>>;
-        /// The version of the schema, if there is one.
-        fn schema(connection: &mut Self::Connection) -> BoxFuture<'_, Result<Option<i64>, sqlx::Error>>;
+        /// Waits until nobody else migrates, and begins; a transaction where tables can be made in one.
+        fn begin_migrating(connection: &mut Self::Connection) -> BoxFuture<'_, Result<(), Fault>>;
     }
 }
 
@@ -266,30 +269,43 @@ impl<D: Backend> SqlLedger<D> {
         }
     }
 
-    /// Brings the schema up to date, once. The files are plain SQL in `migrations/` under the name of the database; what was run is kept
-    /// in `flashsale_migrations`.
+    /// The steps of the schema, in order: what [`migrate`](Self::migrate) runs, for a tool of the embedder's.
+    #[must_use]
+    pub fn migrations() -> &'static [Migration] {
+        D::MIGRATIONS
+    }
+
+    /// Brings the schema up to date: runs what is not there yet, one node after the other. What was run is kept in `flashsale_schema`,
+    /// also by another tool.
+    ///
+    /// On SQLite and PostgreSQL all steps are one transaction. MariaDB and MySQL commit every statement that makes a table: a step that
+    /// did not come to its end is noticed there, and refused.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if the pool's sessions cannot keep what is promised, or the schema was changed by another hand.
+    /// [`ErrorKind::Misconfigured`] if the pool's sessions cannot keep what is promised, if the schema is newer than this program, if a
+    /// step was left half done, or if a statement fails; [`ErrorKind::Unavailable`] if somebody else has been migrating for a minute.
     pub async fn migrate(&self) -> Result<(), BackendError> {
+        self.migrate_along(D::MIGRATIONS).await
+    }
+
+    /// As [`migrate`](Self::migrate), along other steps: how the tests of upgrades see what is not written yet.
+    #[doc(hidden)]
+    pub async fn migrate_along(&self, steps: &[Migration]) -> Result<(), BackendError> {
         const OPERATION: &str = "ledger.migrate";
         let mut connection = self.checked(OPERATION).await?;
-        D::migrate(&mut connection).await
+        // Closed in any case, with what it waits for, holds and has set: by its end, or by its caller's.
+        connection.close_on_drop();
+        migration::run::<D>(&mut connection, steps).await.map_err(|fault| fault.told(OPERATION))
     }
 
     /// Checks that the schema is the one that this code works with, whoever ran the files, and the settings of the pool's sessions.
     ///
     /// # Errors
-    /// [`ErrorKind::Misconfigured`] if not.
+    /// [`ErrorKind::Misconfigured`] if not; the error says what to do.
     pub async fn check_migrations(&self) -> Result<(), BackendError> {
         const OPERATION: &str = "ledger.check_migrations";
         let mut connection = self.checked(OPERATION).await?;
-        let version = D::schema(&mut connection).await.map_err(|error| Fault::Driver(error).told(OPERATION))?;
-        if version == Some(SCHEMA) {
-            return Ok(());
-        }
-        let why = format!("the schema has version {version:?}, this code works with {SCHEMA}");
-        Err(BackendError::new(ErrorKind::Misconfigured, OPERATION, why))
+        migration::check::<D>(&mut connection, D::MIGRATIONS).await.map_err(|fault| fault.told(OPERATION))
     }
 
     async fn checked(&self, operation: &'static str) -> Result<sqlx::pool::PoolConnection<D>, BackendError> {

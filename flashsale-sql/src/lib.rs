@@ -60,6 +60,8 @@ mod error;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod ledger;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod migration;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod turns;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod tx;
@@ -93,6 +95,8 @@ mod stock;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use ledger::{Backend, BoxError, BoxFuture, SqlLedger};
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use migration::Migration;
 #[cfg(feature = "mysql")]
 pub use mysql::MySqlLedger;
 #[cfg(feature = "postgres")]

@@ -16,6 +16,7 @@ use crate::driver::{Driver, DriverRow};
 use crate::error::Meaning;
 use crate::ledger::sealed::{Engine, Mode, Sessions, Writers};
 use crate::ledger::{Backend, BoxFuture, SqlLedger};
+use crate::migration::{self, Migration};
 use crate::tx::{Effect, Fault, Reply, Sending};
 use crate::value::Value;
 
@@ -68,6 +69,11 @@ impl Backend for MySql {}
 impl Engine for MySql {
     const DIALECT: Dialect = Dialect::MySql;
     const WRITERS: Writers = Writers::Many;
+    const MIGRATIONS: &'static [Migration] =
+        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/mysql/0001_ledger.sql") }];
+    const HAS_SCHEMA: &'static str = "SELECT COUNT(*) FROM information_schema.tables \
+                                      WHERE table_schema = DATABASE() AND table_name = 'flashsale_schema'";
+    const END_MIGRATING: &'static str = "DO RELEASE_LOCK(CONCAT('flashsale ', MD5(COALESCE(DATABASE(), ''))))";
 
     fn driver(connection: &mut MySqlConnection) -> Driver<'_> {
         Driver::MySql(connection)
@@ -106,18 +112,27 @@ impl Engine for MySql {
         Box::pin(server(connection, sessions))
     }
 
-    fn migrate(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<(), BackendError>> {
+    fn begin_migrating(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<(), Fault>> {
+        // A lock of the name of the database; it ends with the session. A table may take its time, if it is not waited for for long.
+        const TURN: &str = "SELECT GET_LOCK(CONCAT('flashsale ', MD5(COALESCE(DATABASE(), ''))), ?)";
         Box::pin(async move {
-            let mut migrator = sqlx::migrate!("migrations/mysql");
-            // A table of our own: the embedder's migrations are none of ours.
-            migrator.dangerous_set_table_name("flashsale_migrations");
-            let run = migrator.run_direct(None, connection, false).await;
-            run.map_err(|error| BackendError::new(ErrorKind::Misconfigured, "ledger.migrate", error))
+            let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
+            if version.contains("MariaDB") {
+                sqlx::raw_sql("SET SESSION max_statement_time = 0").execute(&mut *connection).await?;
+            }
+            sqlx::raw_sql("SET SESSION lock_wait_timeout = 10, SESSION autocommit = 1")
+                .execute(&mut *connection)
+                .await?;
+            let turn: Option<i64> =
+                sqlx::query_scalar(TURN).bind(migration::TURN.as_secs()).fetch_one(&mut *connection).await?;
+            match turn {
+                Some(1) => Ok(()),
+                _ => Err(Fault::Found(
+                    ErrorKind::Unavailable,
+                    "somebody else has been migrating for a minute".to_owned(),
+                )),
+            }
         })
-    }
-
-    fn schema(connection: &mut MySqlConnection) -> BoxFuture<'_, Result<Option<i64>, sqlx::Error>> {
-        Box::pin(sqlx::query_scalar("SELECT MAX(version) FROM flashsale_schema").fetch_one(connection))
     }
 }
 

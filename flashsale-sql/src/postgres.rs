@@ -23,6 +23,7 @@ use crate::driver::{Driver, DriverRow};
 use crate::error::Meaning;
 use crate::ledger::sealed::{Engine, Mode, Sessions, Writers};
 use crate::ledger::{Backend, BoxFuture, SqlLedger};
+use crate::migration::Migration;
 use crate::tx::{Effect, Fault, Reply, Sending};
 use crate::value::Value;
 
@@ -67,6 +68,12 @@ impl Backend for Postgres {}
 impl Engine for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
     const WRITERS: Writers = Writers::Many;
+    const MIGRATIONS: &'static [Migration] =
+        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/postgres/0001_ledger.sql") }];
+    // A read of the catalogue itself: what a name stands for is remembered in a session, also over the wait for a turn.
+    const HAS_SCHEMA: &'static str = "SELECT count(*) FROM pg_catalog.pg_class WHERE relname = 'flashsale_schema' \
+                                      AND relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid)";
+    const END_MIGRATING: &'static str = "COMMIT";
 
     fn driver(connection: &mut PgConnection) -> Driver<'_> {
         Driver::Postgres(connection)
@@ -103,18 +110,13 @@ impl Engine for Postgres {
         Box::pin(server(connection))
     }
 
-    fn migrate(connection: &mut PgConnection) -> BoxFuture<'_, Result<(), BackendError>> {
-        Box::pin(async move {
-            let mut migrator = sqlx::migrate!("migrations/postgres");
-            // A table of our own: the embedder's migrations are none of ours.
-            migrator.dangerous_set_table_name("flashsale_migrations");
-            let run = migrator.run_direct(None, connection, false).await;
-            run.map_err(|error| BackendError::new(ErrorKind::Misconfigured, "ledger.migrate", error))
-        })
-    }
-
-    fn schema(connection: &mut PgConnection) -> BoxFuture<'_, Result<Option<i64>, sqlx::Error>> {
-        Box::pin(sqlx::query_scalar("SELECT MAX(version) FROM flashsale_schema").fetch_one(connection))
+    fn begin_migrating(connection: &mut PgConnection) -> BoxFuture<'_, Result<(), Fault>> {
+        // At READ COMMITTED: what the node before wrote must be seen after the wait. Then no table is waited for for long, because
+        // everybody else waits behind; but a large one may take its time.
+        const TURN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL statement_timeout = 0; \
+                            SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(5210843266231730291); \
+                            SET LOCAL lock_timeout = '10s'";
+        Box::pin(async move { Ok(sqlx::raw_sql(TURN).execute(connection).await.map(drop)?) })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flashsale_core::error::{BackendError, ErrorKind};
 use futures_util::TryStreamExt;
@@ -19,6 +19,7 @@ use crate::driver::{Driver, DriverRow};
 use crate::error::Meaning;
 use crate::ledger::sealed::{Engine, Mode, Sessions, Writers};
 use crate::ledger::{Backend, BoxFuture, SqlLedger};
+use crate::migration::{self, Migration};
 use crate::tx::{Fault, Reply, Sending};
 use crate::value::Value;
 
@@ -65,7 +66,7 @@ impl SqlLedger<Sqlite> {
         };
         let writing = options.clone().pragma("cache_size", (-CACHE_KIB).to_string());
         let failed = |error: sqlx::Error| Fault::Driver(error).told(OPERATION);
-        let writer = pool(1).connect_with(writing).await.map_err(failed)?;
+        let writer = first(|| pool(1).connect_with(writing.clone())).await.map_err(failed)?;
         let readers = pool(READERS).connect_with(options).await.map_err(failed)?;
         let ledger = Self::over(writer, readers, Sessions::Ours);
         ledger.migrate().await?;
@@ -91,6 +92,11 @@ impl Backend for Sqlite {}
 impl Engine for Sqlite {
     const DIALECT: Dialect = Dialect::Sqlite;
     const WRITERS: Writers = Writers::One;
+    const MIGRATIONS: &'static [Migration] =
+        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/sqlite/0001_ledger.sql") }];
+    const HAS_SCHEMA: &'static str =
+        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'flashsale_schema'";
+    const END_MIGRATING: &'static str = "COMMIT";
 
     fn driver(connection: &mut SqliteConnection) -> Driver<'_> {
         Driver::Sqlite(connection)
@@ -123,19 +129,40 @@ impl Engine for Sqlite {
         Box::pin(durable(connection))
     }
 
-    fn migrate(connection: &mut SqliteConnection) -> BoxFuture<'_, Result<(), BackendError>> {
+    fn begin_migrating(connection: &mut SqliteConnection) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move {
-            let mut migrator = sqlx::migrate!("migrations/sqlite");
-            // A table of our own: the embedder's migrations are none of ours.
-            migrator.dangerous_set_table_name("flashsale_migrations");
-            let run = migrator.run_direct(None, connection, false).await;
-            run.map_err(|error| BackendError::new(ErrorKind::Misconfigured, "ledger.migrate", error))
+            let begun = Instant::now();
+            loop {
+                match sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await {
+                    // It has waited for a while already.
+                    Err(error) if busy(&error) && begun.elapsed() < migration::TURN => {}
+                    outcome => return outcome.map(drop).map_err(Fault::from),
+                }
+            }
         })
     }
+}
 
-    fn schema(connection: &mut SqliteConnection) -> BoxFuture<'_, Result<Option<i64>, sqlx::Error>> {
-        Box::pin(sqlx::query_scalar("SELECT MAX(version) FROM flashsale_schema").fetch_one(connection))
+/// How long is waited before a file is asked again that does not wait by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Makes the first session with a file, which sets its page size and its log. Whoever finds another one at that is refused at once,
+/// without the wait that all other statements have.
+async fn first<T, F>(session: impl Fn() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let begun = Instant::now();
+    loop {
+        match session().await {
+            Err(error) if busy(&error) && begun.elapsed() < migration::TURN => tokio::time::sleep(LOOK_AGAIN).await,
+            outcome => return outcome,
+        }
     }
+}
+
+fn busy(error: &sqlx::Error) -> bool {
+    crate::error::meaning(error) == Meaning::Busy
 }
 
 /// Fails unless a commit of this session is on the disk when it is told.

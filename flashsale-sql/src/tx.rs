@@ -322,6 +322,12 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) struct Row(DriverRow);
 
+impl From<DriverRow> for Row {
+    fn from(row: DriverRow) -> Self {
+        Self(row)
+    }
+}
+
 impl Row {
     /// Its fields, in the order of the SELECT.
     pub(crate) fn fields(&self) -> Fields<'_> {

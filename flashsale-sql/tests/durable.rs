@@ -25,33 +25,6 @@ async fn pool(options: SqliteConnectOptions) -> SqlitePool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migrations_are_listed_and_run_once() {
-    let place = Place::new();
-    for _ in 0..3 {
-        let ledger = place.ledger().await;
-        ledger.migrate().await.unwrap();
-        ledger.check_migrations().await.unwrap();
-        ledger.close().await;
-    }
-    assert_eq!(place.count("SELECT COUNT(*) FROM flashsale_migrations WHERE success").await, 1);
-    assert_eq!(place.count("SELECT COUNT(*) FROM flashsale_schema").await, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schema_that_another_tool_made_is_taken() {
-    let place = Place::new();
-    let pool = pool(options(&place)).await;
-    let ledger = SqliteLedger::new(pool.clone());
-    assert!(ledger.check_migrations().await.is_err(), "there is no schema yet");
-    sqlx::raw_sql(include_str!("../migrations/sqlite/0001_ledger.sql")).execute(&pool).await.unwrap();
-    ledger.check_migrations().await.unwrap();
-    ledger.open(&sale(5)).await.unwrap().unwrap();
-    assert_eq!(accepted(&ledger.accept(&sale_id(), &batch(0, 3)).await.unwrap()), 3);
-    sqlx::query("UPDATE flashsale_schema SET version = 99").execute(&pool).await.unwrap();
-    assert_eq!(ledger.check_migrations().await.unwrap_err().kind(), ErrorKind::Misconfigured);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrations_of_the_embedder_stand_beside_ours() {
     let place = Place::new();
     let pool = pool(options(&place)).await;

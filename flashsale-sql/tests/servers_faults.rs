@@ -14,7 +14,7 @@ use flashsale_core::error::ErrorKind;
 use flashsale_core::stock::{Adopted, Epoch, Followed, HoldNo, Nonce, StockLedger, Version};
 use flashsale_services::Proxy;
 use flashsale_sql::{Backend, SqlLedger};
-use servers::{Server, count};
+use servers::{Database, Server, count};
 use shared::{accepted, batch, one, sale, sale_id};
 
 /// How often a server is killed.
@@ -218,24 +218,7 @@ async fn an_older_copy_that_was_put_back_is_noticed<S: Server>() {
     assert!(matches!(follow(before).await.unwrap(), Followed::Update(_)), "what both lives had goes on");
 }
 
-macro_rules! rules {
-    ($name:ident, $server:ty, $feature:literal, [$($rule:ident),*]) => {
-        #[cfg(feature = $feature)]
-        mod $name {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $rule() {
-                    super::$rule::<$server>().await;
-                }
-            )*
-        }
-    };
-}
-
-rules!(
-    postgres,
-    flashsale_services::Postgres,
-    "postgres",
+servers::rules!(
     [
         a_future_that_is_dropped_anywhere_leaves_no_transaction_and_no_permit,
         connections_that_are_killed_at_any_statement_have_one_effect,
@@ -243,20 +226,9 @@ rules!(
         a_server_that_falls_silent_is_given_up_and_keeps_no_permit,
         what_was_accepted_survives_kill9,
         an_older_copy_that_was_put_back_is_noticed
-    ]
-);
-rules!(
-    mariadb,
-    flashsale_services::MariaDb,
-    "mysql",
-    [
-        a_future_that_is_dropped_anywhere_leaves_no_transaction_and_no_permit,
-        connections_that_are_killed_at_any_statement_have_one_effect,
-        a_commit_whose_answer_is_lost_is_unknown_and_has_one_effect,
-        a_server_that_falls_silent_is_given_up_and_keeps_no_permit,
-        what_was_accepted_survives_kill9,
-        an_older_copy_that_was_put_back_is_noticed
-    ]
+    ] on
+    postgres: flashsale_services::Postgres, "postgres";
+    mariadb: flashsale_services::MariaDb, "mysql";
 );
 
 /// Settings under which a commit may be lost are refused at the start.

@@ -11,7 +11,7 @@ use flashsale_core::Fact;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::stock::{Accept, StockLedger};
 use flashsale_sql::{Backend, SqlLedger};
-use servers::{Server, count};
+use servers::{Database, Server, count};
 use shared::{accepted, batch, buys, one, sale, sale_id, states};
 
 async fn statements<D: Backend>(ledger: &SqlLedger<D>, batch: &[Accept]) -> u64 {
@@ -107,21 +107,6 @@ async fn ids_are_compared_byte_by_byte<S: Server>() {
     assert_eq!(accepted(&ledger.accept(&sale_id(), &[one("ann~2"), one("ann~s~3"), one("ann~4")]).await.unwrap()), 1);
 }
 
-async fn migrations_run_once_and_are_listed<S: Server>() {
-    let url = S::shared().place();
-    for _ in 0..2 {
-        let ledger = S::open(url.clone()).await;
-        ledger.migrate().await.unwrap();
-        ledger.check_migrations().await.unwrap();
-        ledger.close().await;
-    }
-    assert_eq!(count(S::shared(), &url, "SELECT COUNT(*) FROM flashsale_migrations WHERE success"), 1);
-    assert_eq!(count(S::shared(), &url, "SELECT COUNT(*) FROM flashsale_schema"), 1);
-    let ledger = S::open(url.clone()).await;
-    S::shared().ask(&url, "UPDATE flashsale_schema SET version = 99");
-    assert_eq!(ledger.check_migrations().await.unwrap_err().kind(), ErrorKind::Misconfigured);
-}
-
 async fn a_sale_that_a_stranger_holds_is_told_as_unavailable_and_goes_on_after<S: Server>(
     hold: impl AsyncFnOnce(&str) -> Box<dyn Send>,
 ) {
@@ -136,41 +121,14 @@ async fn a_sale_that_a_stranger_holds_is_told_as_unavailable_and_goes_on_after<S
     assert_eq!(accepted(&ledger.accept(&sale_id(), &[one("ann~k")]).await.unwrap()), 1);
 }
 
-macro_rules! rules {
-    ($name:ident, $server:ty, $feature:literal, [$($rule:ident),*]) => {
-        #[cfg(feature = $feature)]
-        mod $name {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $rule() {
-                    super::$rule::<$server>().await;
-                }
-            )*
-        }
-    };
-}
-
-rules!(
-    postgres,
-    flashsale_services::Postgres,
-    "postgres",
+servers::rules!(
     [
         the_number_of_statements_does_not_depend_on_the_batch,
         many_nodes_never_sell_the_last_unit_twice,
-        ids_are_compared_byte_by_byte,
-        migrations_run_once_and_are_listed
-    ]
-);
-rules!(
-    mariadb,
-    flashsale_services::MariaDb,
-    "mysql",
-    [
-        the_number_of_statements_does_not_depend_on_the_batch,
-        many_nodes_never_sell_the_last_unit_twice,
-        ids_are_compared_byte_by_byte,
-        migrations_run_once_and_are_listed
-    ]
+        ids_are_compared_byte_by_byte
+    ] on
+    postgres: flashsale_services::Postgres, "postgres";
+    mariadb: flashsale_services::MariaDb, "mysql";
 );
 
 /// What differs between the databases is the embedder's own SQL.

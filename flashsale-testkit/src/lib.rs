@@ -4,6 +4,7 @@
 //! - [`model`]: an obvious reference model of the gate; [`differential`]: two backends given the same random steps must answer alike.
 //! - [`history`]: what many clients asked a gate at once, and whether one order of single steps explains every answer.
 //! - [`planted`]: backends with one bug each, and tests that a rule catches it.
+//! - [`everything`]: one ledger told everything once: rows in every table, and a text of what is read back.
 //!
 //! The words of a rule (ids, lines, requests) are in [`sample`].
 
@@ -11,6 +12,7 @@
 #![allow(clippy::missing_panics_doc)]
 
 pub mod differential;
+pub mod everything;
 pub mod fixture;
 pub mod history;
 pub mod model;

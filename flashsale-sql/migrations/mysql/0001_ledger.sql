@@ -5,11 +5,13 @@
 -- minor units. Hashes, tags and nonces are 64 bits without a sign, stored as the signed number of the same bits.
 -- A new version of this schema is a new file beside this one; this one never changes.
 
+-- What was run, by whatever tool. A file writes its number first and says at its end that it is done: half of it is no schema.
 CREATE TABLE flashsale_schema (
-    version BIGINT NOT NULL PRIMARY KEY
+    version BIGINT NOT NULL PRIMARY KEY,
+    done    BIGINT NOT NULL CHECK (done IN (0, 1))
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
-INSERT INTO flashsale_schema (version) VALUES (1);
+INSERT INTO flashsale_schema (version, done) VALUES (1, 0);
 
 -- The lock: one row per sale, read first and written by every transaction that moves its stock.
 CREATE TABLE sale (
@@ -199,3 +201,5 @@ CREATE TABLE dead_letter (
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
 CREATE INDEX dead_letter_open ON dead_letter (settled, at, no);
+
+UPDATE flashsale_schema SET done = 1 WHERE version = 1;

@@ -6,11 +6,13 @@
 -- units. Hashes, tags and nonces are 64 bits without a sign, stored as the signed number of the same bits.
 -- A new version of this schema is a new file beside this one; this one never changes.
 
+-- What was run, by whatever tool. A file writes its number first and says at its end that it is done: half of it is no schema.
 CREATE TABLE flashsale_schema (
-    version bigint NOT NULL PRIMARY KEY
+    version bigint NOT NULL PRIMARY KEY,
+    done    bigint NOT NULL CHECK (done IN (0, 1))
 );
 
-INSERT INTO flashsale_schema (version) VALUES (1);
+INSERT INTO flashsale_schema (version, done) VALUES (1, 0);
 
 -- The lock: one row per sale, read first and written by every transaction that moves its stock.
 CREATE TABLE sale (
@@ -200,3 +202,5 @@ CREATE TABLE dead_letter (
 );
 
 CREATE INDEX dead_letter_open ON dead_letter (at) WHERE settled IS NULL;
+
+UPDATE flashsale_schema SET done = 1 WHERE version = 1;

@@ -1,5 +1,5 @@
-//! Real databases for tests: one server per test binary, a schema or database of its own per ledger.
-#![allow(dead_code, reason = "each test file takes what it needs")]
+//! Real databases for tests: one server per test binary, a schema or database of its own per ledger; for SQLite a file.
+#![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,21 +11,30 @@ use flashsale_core::ManualClock;
 use flashsale_sql::{Backend, BoxFuture, SqlLedger};
 use flashsale_testkit::Fixture;
 
-/// A server that ledgers are opened on.
-pub(crate) trait Server: Send + Sync + 'static {
+/// Where ledgers are opened.
+pub(crate) trait Database: Send + Sync + 'static {
     type Db: Backend;
 
-    /// The one server of this test binary.
+    /// The one of this test binary.
     fn shared() -> &'static Self;
-
-    /// A server of the test's own, to be hurt.
-    fn start() -> Self;
 
     /// Makes a place with nothing in it, and gives its address.
     fn place(&self) -> String;
 
     /// Runs statements at a place as a stranger does, and gives what they print.
     fn ask(&self, url: &str, statements: &str) -> String;
+
+    /// Opens a ledger at an address.
+    fn open(url: String) -> BoxFuture<'static, SqlLedger<Self::Db>>;
+
+    /// Makes a pool at an address as an embedder does.
+    fn pool(url: String) -> BoxFuture<'static, sqlx::Pool<Self::Db>>;
+}
+
+/// A server that ledgers are opened on, and that is hurt.
+pub(crate) trait Server: Database {
+    /// A server of the test's own, to be hurt.
+    fn start() -> Self;
 
     /// Ends all sessions of everybody else.
     fn end_sessions(&self);
@@ -44,9 +53,6 @@ pub(crate) trait Server: Send + Sync + 'static {
 
     /// How many statements an accepting transaction is, with BEGIN and COMMIT.
     const STATEMENTS: u64;
-
-    /// Opens a ledger at an address.
-    fn open(url: String) -> BoxFuture<'static, SqlLedger<Self::Db>>;
 }
 
 /// Starts servers one after the other: what prepares their folders uses files of the same names.
@@ -61,25 +67,50 @@ pub(crate) fn own<S: Server>() -> S {
     one_by_one(S::start)
 }
 
-/// A server that lasts as long as this test binary. What is static is never dropped, so somebody else waits for our end and
-/// removes the folder; the server itself dies with us.
-#[expect(clippy::zombie_processes, reason = "it waits for us, not we for it")]
+/// A server that lasts as long as this test binary; it dies with us.
 fn lasting<S: Server>() -> S {
-    use std::process::{Command, Stdio};
     let server = own::<S>();
-    let folder = server.data().parent().expect("a folder of its own").to_path_buf();
+    removed_after_us(server.data().parent().expect("a folder of its own"));
+    server
+}
+
+/// What is static is never dropped, so somebody else waits for our end and removes the folder.
+#[expect(clippy::zombie_processes, reason = "it waits for us, not we for it")]
+fn removed_after_us(folder: &std::path::Path) {
+    use std::process::{Command, Stdio};
     let mut after = Command::new("sh");
     after.args(["-c", "tail --pid=\"$1\" -f /dev/null; rm -rf \"$2\" || rm -rf \"$2\"", "sh"]);
     after.arg(std::process::id().to_string()).arg(folder);
     after.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
-    server
 }
 
 /// The number that a stranger reads at a place.
-pub(crate) fn count<S: Server>(server: &S, url: &str, text: &str) -> i64 {
+pub(crate) fn count<S: Database>(server: &S, url: &str, text: &str) -> i64 {
     let said = server.ask(url, text);
     said.trim().parse().unwrap_or_else(|_| panic!("{text} says {said}"))
 }
+
+/// Each of these rules is a test on each of these databases.
+macro_rules! rules {
+    ([$($rule:ident),* $(,)?] on $($name:ident: $database:ty, $feature:literal;)*) => {
+        $crate::servers::rules!(@each [$($name, $database, $feature);*] [$($rule),*]);
+    };
+    (@each [$($name:ident, $database:ty, $feature:literal);*] $rules:tt) => {
+        $($crate::servers::rules!(@one $name, $database, $feature, $rules);)*
+    };
+    (@one $name:ident, $database:ty, $feature:literal, [$($rule:ident),*]) => {
+        #[cfg(feature = $feature)]
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    super::$rule::<$database>().await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use rules;
 
 /// The last part of an address: the schema, or the database.
 fn name_of(url: &str) -> &str {
@@ -92,6 +123,68 @@ pub(crate) fn fresh_name() -> String {
     format!("t{}", MADE.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Files of SQLite in one folder.
+#[cfg(feature = "sqlite")]
+pub(crate) struct Sqlite(PathBuf);
+
+#[cfg(feature = "sqlite")]
+mod sqlite {
+    use std::sync::OnceLock;
+
+    use flashsale_sql::SqliteLedger;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+    use sqlx::{AssertSqlSafe, Connection, Row};
+
+    use super::{BoxFuture, Database, Sqlite, fresh_name};
+
+    impl Database for Sqlite {
+        type Db = sqlx::Sqlite;
+
+        fn shared() -> &'static Self {
+            static FOLDER: OnceLock<Sqlite> = OnceLock::new();
+            FOLDER.get_or_init(|| {
+                let folder = tempfile::tempdir().expect("a directory").keep();
+                super::removed_after_us(&folder);
+                Sqlite(folder)
+            })
+        }
+
+        fn place(&self) -> String {
+            self.0.join(fresh_name()).display().to_string()
+        }
+
+        fn ask(&self, url: &str, statements: &str) -> String {
+            let (url, statements) = (url.to_owned(), statements.to_owned());
+            // A stranger has a thread, and here a runtime, of his own.
+            let asked = std::thread::spawn(move || {
+                flashsale_testkit::run(async move {
+                    let options = SqliteConnectOptions::new().filename(url).create_if_missing(true);
+                    let mut stranger = sqlx::SqliteConnection::connect_with(&options).await.expect("the file");
+                    let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(&mut stranger).await;
+                    let rows = rows.expect("an answer");
+                    let field = |row: &sqlx::sqlite::SqliteRow, at| {
+                        row.try_get_unchecked::<Option<String>, _>(at).expect("a text").unwrap_or_default()
+                    };
+                    let line = |row| (0..Row::len(row)).map(|at| field(row, at)).collect::<Vec<_>>().join("|") + "\n";
+                    rows.iter().map(line).collect()
+                })
+            });
+            asked.join().expect("no panic")
+        }
+
+        fn open(url: String) -> BoxFuture<'static, SqliteLedger> {
+            Box::pin(async move { SqliteLedger::open(url).await.expect("a ledger") })
+        }
+
+        fn pool(url: String) -> BoxFuture<'static, SqlitePool> {
+            let options = SqliteConnectOptions::new().filename(url).create_if_missing(true);
+            let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
+            let pool = SqlitePoolOptions::new().max_connections(2);
+            Box::pin(async move { pool.connect_with(options).await.expect("a pool") })
+        }
+    }
+}
+
 #[cfg(feature = "postgres")]
 mod postgres {
     use std::path::PathBuf;
@@ -100,9 +193,9 @@ mod postgres {
     use flashsale_services::{Postgres, PostgresOptions};
     use flashsale_sql::PostgresLedger;
 
-    use super::{BoxFuture, Server, fresh_name, name_of};
+    use super::{BoxFuture, Database, Server, fresh_name, name_of};
 
-    impl Server for Postgres {
+    impl Database for Postgres {
         type Db = sqlx::Postgres;
 
         fn shared() -> &'static Self {
@@ -110,14 +203,30 @@ mod postgres {
             SERVER.get_or_init(super::lasting)
         }
 
-        fn start() -> Self {
-            // Recovery begins at once instead of syncing every file of the folder by itself.
-            let extra = vec![("recovery_init_sync_method".to_owned(), "syncfs".to_owned())];
-            Self::start(&PostgresOptions { extra, ..PostgresOptions::default() })
+        fn place(&self) -> String {
+            let name = fresh_name();
+            self.sql(&format!("CREATE SCHEMA {name}")).expect("a schema");
+            format!("{}?options[search_path]={name}", self.url())
         }
 
         fn ask(&self, url: &str, statements: &str) -> String {
             self.sql(&format!("SET search_path TO {}; {statements}", name_of(url))).expect("an answer")
+        }
+
+        fn open(url: String) -> BoxFuture<'static, PostgresLedger> {
+            Box::pin(async move { PostgresLedger::open(&url).await.expect("a ledger") })
+        }
+
+        fn pool(url: String) -> BoxFuture<'static, sqlx::PgPool> {
+            Box::pin(async move { sqlx::PgPool::connect(&url).await.expect("a pool") })
+        }
+    }
+
+    impl Server for Postgres {
+        fn start() -> Self {
+            // Recovery begins at once instead of syncing every file of the folder by itself.
+            let extra = vec![("recovery_init_sync_method".to_owned(), "syncfs".to_owned())];
+            Self::start(&PostgresOptions { extra, ..PostgresOptions::default() })
         }
 
         fn end_sessions(&self) {
@@ -157,16 +266,6 @@ mod postgres {
 
         // BEGIN, the lock, the reads, the writes, COMMIT.
         const STATEMENTS: u64 = 5;
-
-        fn place(&self) -> String {
-            let name = fresh_name();
-            self.sql(&format!("CREATE SCHEMA {name}")).expect("a schema");
-            format!("{}?options[search_path]={name}", self.url())
-        }
-
-        fn open(url: String) -> BoxFuture<'static, PostgresLedger> {
-            Box::pin(async move { PostgresLedger::open(&url).await.expect("a ledger") })
-        }
     }
 }
 
@@ -178,9 +277,9 @@ mod mysql {
     use flashsale_services::{MariaDb, MariaDbOptions};
     use flashsale_sql::MySqlLedger;
 
-    use super::{BoxFuture, Server, fresh_name, name_of};
+    use super::{BoxFuture, Database, Server, fresh_name, name_of};
 
-    impl Server for MariaDb {
+    impl Database for MariaDb {
         type Db = sqlx::MySql;
 
         fn shared() -> &'static Self {
@@ -188,12 +287,35 @@ mod mysql {
             SERVER.get_or_init(super::lasting)
         }
 
-        fn start() -> Self {
-            Self::start(&MariaDbOptions::default())
+        fn place(&self) -> String {
+            let name = fresh_name();
+            self.sql(&format!("CREATE DATABASE {name}")).expect("a database");
+            let url = self.url();
+            let (server, _) = url.rsplit_once('/').expect("an address");
+            format!("{server}/{name}")
         }
 
         fn ask(&self, url: &str, statements: &str) -> String {
             self.sql(&format!("USE {}; {statements}", name_of(url))).expect("an answer")
+        }
+
+        fn open(url: String) -> BoxFuture<'static, MySqlLedger> {
+            Box::pin(async move { MySqlLedger::open(&url).await.expect("a ledger") })
+        }
+
+        fn pool(url: String) -> BoxFuture<'static, sqlx::MySqlPool> {
+            let pool = sqlx::mysql::MySqlPoolOptions::new().after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql("SET SESSION idle_transaction_timeout = 10").execute(connection).await.map(drop)
+                })
+            });
+            Box::pin(async move { pool.connect(&url).await.expect("a pool") })
+        }
+    }
+
+    impl Server for MariaDb {
+        fn start() -> Self {
+            Self::start(&MariaDbOptions::default())
         }
 
         fn end_sessions(&self) {
@@ -234,18 +356,6 @@ mod mysql {
 
         // BEGIN, the lock, three reads, the facts, the orders, their lines, the items, the version, the sale, COMMIT.
         const STATEMENTS: u64 = 12;
-
-        fn place(&self) -> String {
-            let name = fresh_name();
-            self.sql(&format!("CREATE DATABASE {name}")).expect("a database");
-            let url = self.url();
-            let (server, _) = url.rsplit_once('/').expect("an address");
-            format!("{server}/{name}")
-        }
-
-        fn open(url: String) -> BoxFuture<'static, MySqlLedger> {
-            Box::pin(async move { MySqlLedger::open(&url).await.expect("a ledger") })
-        }
     }
 }
 
