@@ -62,6 +62,9 @@ pub struct Settings {
     pub policy: Policy,
     /// How long sent events are kept, as the history of their orders. Default: for ever.
     pub keep_events: Option<Duration>,
+    /// How long versions of a sale's stock are kept, by which a ledger that was put back is told from a gate that is late. An hour to ten
+    /// years, default a day: a gate follows within seconds, and one that does not is loaded anew.
+    pub keep_versions: Duration,
     /// Whether a ledger that forgets at a crash may be used.
     pub volatile: VolatileLedger,
 }
@@ -80,6 +83,7 @@ impl Default for Settings {
             consumer_tries: 5,
             policy: Policy::default(),
             keep_events: None,
+            keep_versions: Duration::from_secs(86_400),
             volatile: VolatileLedger::Refused,
         }
     }
@@ -98,6 +102,7 @@ impl Settings {
             ("events_max", self.events_max as u64, 1, 10_000),
             ("payment_lanes", self.payment_lanes as u64, 1, 4_096),
             ("consumer_tries", u64::from(self.consumer_tries), 1, 100),
+            ("keep_versions in seconds", self.keep_versions.as_secs(), 3_600, 315_360_000),
         ];
         for (name, value, least, most) in bounds {
             if !(least..=most).contains(&value) {

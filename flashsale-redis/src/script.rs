@@ -36,4 +36,5 @@ scripts! {
     DUE = "gate.due", "stock_due";
     SYNC = "gate.sync", "settle", "stock_sync";
     LEVEL = "gate.level", "stock_level";
+    RECALL = "gate.recall", "stock_recall";
 }

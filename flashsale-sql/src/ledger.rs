@@ -293,6 +293,10 @@ impl<D: Backend> SqlLedger<D> {
     pub async fn migrate_along(&self, steps: &[Migration]) -> Result<(), BackendError> {
         const OPERATION: &str = "ledger.migrate";
         let mut connection = self.checked(OPERATION).await?;
+        // Most of the time there is nothing to do, and no reason to wait for others.
+        if migration::check::<D>(&mut connection, steps).await.is_ok() {
+            return Ok(());
+        }
         // Closed in any case, with what it waits for, holds and has set: by its end, or by its caller's.
         connection.close_on_drop();
         migration::run::<D>(&mut connection, steps).await.map_err(|fault| fault.told(OPERATION))

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flashsale_core::error::BackendError;
 use flashsale_core::stock::{
-    Answers, Begun, Due, Epoch, HoldNo, Level, Load, Nonce, Reservation, Reserve, StockGate, Synced, Update,
+    Answers, Begun, Due, Epoch, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, StockGate, Synced, Update,
 };
 use flashsale_core::{Clock, SaleId};
 
@@ -106,5 +106,9 @@ impl StockGate for ModelGate {
         let (epoch, next) = (Epoch(0), HoldNo(1));
         let nothing = Level { now, open: false, nonce: None, epoch, version: None, holds: 0, next, items: vec![] };
         Ok(told.unwrap_or(nothing))
+    }
+
+    async fn recall(&self, sale: &SaleId, _: u64) -> Result<Recalled, BackendError> {
+        Ok(self.with(sale, |model| model.recall()).unwrap_or_default())
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flashsale_core::error::BackendError;
 use flashsale_core::memory::MemoryStockGate;
 use flashsale_core::stock::{
-    Answers, Begun, Due, Epoch, Hold, HoldNo, Level, Load, Nonce, Reservation, Reserve, ReserveRefusal, Reserved,
-    StockGate, Synced, Update,
+    Answers, Begun, Due, Epoch, Hold, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal,
+    Reserved, StockGate, Synced, Update,
 };
 use flashsale_core::{Clock, SaleId, Timestamp};
 use flashsale_testkit::fixture::{START, clock};
@@ -197,6 +197,9 @@ impl StockGate for Unsteady {
     }
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
         self.through(self.gate.level(sale)).await
+    }
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError> {
+        self.through(self.gate.recall(sale, cursor)).await
     }
 }
 

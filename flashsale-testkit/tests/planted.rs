@@ -108,6 +108,9 @@ caught!(a_follower_that_is_not_told_of_orders: PlantedLedgers(LedgerBug::FollowF
     stock_ledger::follow::follow_tells_everything_since_a_version,
     stock_ledger::cancel::an_unknown_id_is_fenced,
 );
+caught!(versions_that_are_forgotten_early: PlantedLedgers(LedgerBug::VersionsForgottenEarly) by
+    stock_ledger::retain::only_old_versions_are_forgotten,
+);
 
 caught!(a_repeated_charge_that_is_done_again: PlantedWallets(WalletBug::RepeatIsDoneAgain) by
     wallet_ledger::account::a_request_is_made_once_per_key,

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use crate::engine::lane::Lane;
 use crate::engine::load::PAGE;
+use crate::engine::lost;
 use crate::error::{BackendError, ErrorKind};
-use crate::stock::{Answers, Followed, Synced};
+use crate::stock::{Answers, Followed, StockGate, Synced};
 use crate::time::Timestamp;
 
 /// How long a node waits for another gate before it takes the sale back.
 pub(crate) const SUPERSEDED_FOR: Duration = Duration::from_secs(30);
+
+/// How many lost orders are named in the log.
+const LISTED: usize = 20;
 
 /// What one pass over one sale did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,7 @@ impl Lane {
                 let why = format!("the ledger does not know version {} that the gate copied", due.version.v);
                 let error = BackendError::new(ErrorKind::Rewound, "ledger.follow", why);
                 self.halt(error.clone());
+                self.list_lost(&**gate).await;
                 return Err(error);
             }
         };
@@ -67,5 +72,16 @@ impl Lane {
         }
         gate.sync(&self.sale, &update).await?;
         Ok(Pass::Carried)
+    }
+
+    /// Says which orders were lost, as far as the gate knows; the whole list is [`Stock::lost`](crate::engine::Stock::lost).
+    async fn list_lost(&self, gate: &dyn StockGate) {
+        match lost::lost(gate, &*self.street.ledger, &self.sale).await {
+            Ok(lost) => {
+                let first: Vec<&str> = lost.iter().take(LISTED).map(|lost| lost.id.as_str()).collect();
+                tracing::error!(sale = %self.sale, lost = lost.len(), ?first, "orders that were told are not in the ledger");
+            }
+            Err(error) => tracing::error!(sale = %self.sale, %error, "which orders were lost is not known yet"),
+        }
     }
 }

@@ -14,6 +14,7 @@ mod handler;
 mod host;
 mod lane;
 mod load;
+mod lost;
 mod orders;
 mod pass;
 mod stock;

@@ -6,15 +6,15 @@ use std::time::Duration;
 use crate::config::{ConfigError, Settings, VolatileLedger};
 use crate::engine::host::{Host, TokioHost};
 use crate::engine::lane::{InFlight, Lane, PlaceResult, Street};
-use crate::engine::pass;
 use crate::engine::street::Lanes;
 use crate::engine::workers::Workers;
+use crate::engine::{lost, pass};
 use crate::error::{BackendError, Error};
 use crate::id::{Key, OrderId, SaleId};
 use crate::order::{OrderRefusal, Purchase};
 use crate::sale::{Sale, TermsError};
 use crate::stock::{
-    Accept, Cancel, Cancelled, Change, ChangeRefusal, Durability, Level, Reason, Reservation, Reserve, Reserved,
+    Accept, Cancel, Cancelled, Change, ChangeRefusal, Durability, Level, Lost, Reason, Reservation, Reserve, Reserved,
     Standing, StockGate, StockLedger, Then, Totals,
 };
 
@@ -225,6 +225,20 @@ impl Stock {
         match &self.lanes.street.gate {
             Some(gate) => gate.level(sale).await.map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// Lists the orders that the gate knows and the ledger does not, or at an older state: those that were lost where the ledger was put back to an
+    /// older copy. Empty without a gate, and for a ledger that was not put back.
+    ///
+    /// What was accepted a moment before the loss, and not copied by the gate yet, is not among them: events that left the ledger tell of that.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn lost(&self, sale: &SaleId) -> Result<Vec<Lost>, BackendError> {
+        match &self.lanes.street.gate {
+            Some(gate) => lost::lost(&**gate, &*self.lanes.street.ledger, sale).await,
+            None => Ok(vec![]),
         }
     }
 

@@ -17,8 +17,8 @@ use crate::error::BackendError;
 use crate::id::{ContentHash, ItemId, OrderId, SaleId};
 use crate::sale::{Lines, SaleState};
 use crate::stock::{
-    Answers, Begun, Counted, Door, Due, Epoch, Hold, HoldNo, ItemLevel, Level, Load, Nonce, OrderState, Reservation,
-    Reserve, ReserveRefusal, Reserved, Settled, Standing, StockGate, Synced, Update, Version,
+    Answers, Begun, Counted, Door, Due, Epoch, Hold, HoldNo, ItemLevel, Level, Load, Nonce, OrderState, Recalled,
+    Reservation, Reserve, ReserveRefusal, Reserved, Settled, Standing, StockGate, Synced, Update, Version,
 };
 use crate::time::{Clock, Timestamp};
 use index::{Index, Slot};
@@ -614,6 +614,21 @@ impl StockGate for MemoryStockGate {
             gate.door = update.door;
             gate.version = Some(update.to);
             Synced::Done
+        }))
+    }
+
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError> {
+        const SLOTS: usize = 1_000;
+        Ok(self.with(sale, |gate| {
+            let Some(gate) = gate else { return Recalled::default() };
+            let from = usize::try_from(cursor).unwrap_or(usize::MAX).min(gate.slab.len());
+            let to = from.saturating_add(SLOTS).min(gate.slab.len());
+            let told = |entry: &Entry| {
+                let (v, state) = entry.done?;
+                Some(Settled { id: entry.id.clone(), hash: entry.hash, state, v })
+            };
+            let orders = gate.slab[from..to].iter().filter_map(told).collect();
+            Recalled { orders, next: (to < gate.slab.len()).then_some(to as u64) }
         }))
     }
 

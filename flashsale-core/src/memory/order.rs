@@ -39,7 +39,7 @@ impl Tables {
             return (answers, None);
         }
         let changed: Vec<ItemId> = returned.keys().cloned().collect();
-        self.bump(id);
+        self.bump(id, now);
         self.tell_back(id, next_v, now, returned);
         let update = self.sales.get(id).map(|sale| sale.update(from, sale.levels_of(changed.iter()), &moved));
         (answers, update)

@@ -14,7 +14,7 @@ use crate::sale::{Sale, SaleState};
 use crate::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Books, Bought, Cancel, Cancelled, Change, ChangeRefusal, Door,
     Durability, Epoch, Followed, HoldNo, ItemLevel, ItemTotals, Load, Nonce, Order, OrderState, Settled, StockLedger,
-    Totals, Update, Version, decide,
+    Totals, Update, Version, decide, forget_before, unknown_version,
 };
 use crate::time::Timestamp;
 use crate::unit::Quantity;
@@ -27,6 +27,10 @@ pub(super) struct SaleRow {
     door: Door,
     /// The tag of each version, from version 1.
     pub(super) tags: Vec<u64>,
+    /// When each version was made.
+    made: Vec<Timestamp>,
+    /// The oldest version that is still known.
+    oldest: u64,
     epoch: Epoch,
     nonce: Option<Nonce>,
     sealed: HoldNo,
@@ -54,7 +58,7 @@ impl SaleRow {
 
     fn had(&self, version: Version) -> bool {
         let at = version.v.checked_sub(1).and_then(|at| usize::try_from(at).ok());
-        at.and_then(|at| self.tags.get(at)) == Some(&version.tag)
+        version.v >= self.oldest && at.and_then(|at| self.tags.get(at)) == Some(&version.tag)
     }
 
     fn level(item: &ItemTotals) -> ItemLevel {
@@ -154,10 +158,11 @@ impl Tables {
     }
 
     /// Writes the next version of a sale's stock.
-    pub(super) fn bump(&mut self, sale: &SaleId) {
+    pub(super) fn bump(&mut self, sale: &SaleId, now: Timestamp) {
         let tag = self.tags.draw();
         if let Some(row) = self.sales.get_mut(sale) {
             row.tags.push(tag);
+            row.made.push(now);
         }
     }
 
@@ -221,7 +226,7 @@ impl Tables {
             return Err(BackendError::new(ErrorKind::Data, "ledger.accept", why));
         }
         self.outbox.tell(accepting(&decision, &books));
-        self.bump(id);
+        self.bump(id, now);
         let mut changed = BTreeSet::new();
         for order in &decision.orders {
             let live = order.state.holds_units();
@@ -284,7 +289,7 @@ impl Tables {
             return Ok((answers, None));
         }
         let changed: Vec<ItemId> = returned.keys().cloned().collect();
-        self.bump(id);
+        self.bump(id, now);
         self.tell_back(id, v, now, returned);
         let update = self.sales.get(id).map(|sale| sale.update(from, sale.levels_of(changed.iter()), &ended));
         Ok((answers, update))
@@ -311,7 +316,7 @@ impl Tables {
             return Followed::Superseded;
         }
         if !sale.had(version) {
-            return Followed::Rewound;
+            return unknown_version(version.v, sale.oldest);
         }
         // Holds that were sealed before are told again: the answer that told it may have been lost.
         if version == sale.version() && lapsed == HoldNo::default() {
@@ -344,7 +349,7 @@ impl Tables {
         let changed = apply(sale, change)?;
         sale.changes.insert(name.clone(), change.clone());
         self.outbox.tell(change_facts(id, change, v, now));
-        self.bump(id);
+        self.bump(id, now);
         Ok(self.sales.get(id).map(|sale| sale.update(from, sale.levels_of(changed.iter()), &[])))
     }
 }
@@ -411,6 +416,8 @@ impl StockLedger for MemoryLedger {
             terms: sale.clone(),
             door: Door { state: SaleState::Open, window: sale.window, hold: sale.hold },
             tags: vec![],
+            made: vec![],
+            oldest: 1,
             epoch: Epoch::default(),
             nonce: None,
             sealed: HoldNo::default(),
@@ -422,7 +429,7 @@ impl StockLedger for MemoryLedger {
             changes: BTreeMap::new(),
         };
         tables.sales.insert(sale.id.clone(), row);
-        tables.bump(&sale.id);
+        tables.bump(&sale.id, now);
         tables.outbox.tell(open_facts(sale, now));
         Ok(Ok(()))
     }
@@ -501,5 +508,15 @@ impl StockLedger for MemoryLedger {
     ) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError> {
         let now = self.now();
         Ok(self.tables().change(sale, id, change, now))
+    }
+
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let mut tables = self.tables();
+        let Some(row) = tables.sales.get_mut(sale) else { return Ok(0) };
+        let (oldest, newest) = (row.oldest, row.version().v);
+        let from = usize::try_from(oldest - 1).unwrap_or(usize::MAX);
+        let kept = (oldest..).zip(row.made.iter().skip(from).copied()).take(limit);
+        row.oldest = forget_before(kept, newest, before).max(oldest);
+        Ok(usize::try_from(row.oldest - oldest).unwrap_or(usize::MAX))
     }
 }

@@ -99,6 +99,7 @@ mod mock {
             async fn cancel(&self, sale: &SaleId, batch: &[Cancel]) -> Result<(Vec<Cancelled>, Option<Update>), BackendError>;
             async fn follow(&self, sale: &SaleId, nonce: Nonce, version: Version, lapsed: HoldNo) -> Result<Followed, BackendError>;
             async fn change(&self, sale: &SaleId, id: &Key, change: &Change) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError>;
+            async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError>;
         }
 
         #[async_trait]

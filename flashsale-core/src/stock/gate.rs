@@ -136,6 +136,15 @@ pub struct Answers {
     pub next: Option<OrderId>,
 }
 
+/// A part of the decided orders that a gate remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recalled {
+    /// Decided orders as the gate copied them.
+    pub orders: Vec<Settled>,
+    /// Where the next part begins; `None` after the last.
+    pub next: Option<u64>,
+}
+
 /// What [`StockGate::begin`](crate::stock::StockGate::begin) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {

@@ -91,7 +91,7 @@ pub enum Followed {
     Current,
     /// What it lacks.
     Update(Update),
-    /// Another gate serves the sale.
+    /// Another gate serves the sale; or the gate is so late that its version was forgotten. It begins anew.
     Superseded,
     /// The ledger never had this version: it was put back. The sale halts.
     Rewound,

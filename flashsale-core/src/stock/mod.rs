@@ -17,24 +17,28 @@ mod decide;
 mod error;
 mod gate;
 mod ledger;
+mod lost;
 mod order;
 mod port;
+mod retain;
 
 use serde::{Deserialize, Serialize};
 
 pub use decide::{Books, Decision, decide};
 pub use error::{ChangeRefusal, Counted, ReserveRefusal};
 pub use gate::{
-    Answers, Begun, Bought, Door, Due, Hold, ItemLevel, Level, Load, Reservation, Reserve, Reserved, Settled, Synced,
-    Update,
+    Answers, Begun, Bought, Door, Due, Hold, ItemLevel, Level, Load, Recalled, Reservation, Reserve, Reserved, Settled,
+    Synced, Update,
 };
 pub use ledger::{
     Accept, Acceptance, Accepted, Adopted, Cancel, Cancelled, Change, Followed, ItemTotals, Then, Totals,
 };
+pub use lost::{Lost, Remembered};
 pub use order::{Amounts, Note, NoteError, Order, OrderState, Reason};
 pub use port::{Durability, StockGate, StockLedger};
 #[cfg(feature = "mock")]
 pub use port::{MockStockGate, MockStockLedger};
+pub use retain::{forget_before, unknown_version};
 
 /// The number of a gate's life. The ledger counts them; a hold of another epoch is never accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]

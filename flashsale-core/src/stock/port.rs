@@ -12,8 +12,9 @@ use crate::id::{Key, OrderId, SaleId};
 use crate::sale::Sale;
 use crate::stock::{
     Accept, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Epoch, Followed, HoldNo,
-    Level, Load, Nonce, Reservation, Reserve, Synced, Totals, Update, Version,
+    Level, Load, Nonce, Recalled, Reservation, Reserve, Synced, Totals, Update, Version,
 };
+use crate::time::Timestamp;
 
 /// Holds units for seconds, in order of arrival. Fast; may forget everything at any moment.
 ///
@@ -62,6 +63,11 @@ pub trait StockGate: Debug + Send + Sync {
 
     /// Shows levels and the gate's time.
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError>;
+
+    /// Tells decided orders that the gate remembers, a part at a time, in no order; one may come twice. The first part is at 0.
+    ///
+    /// For the time after a loss of the ledger, so it asks nothing: whatever is there is told, also by a gate that is not open.
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError>;
 }
 
 /// The durable truth about units. One row per sale is locked first by every transaction that moves them.
@@ -126,6 +132,12 @@ pub trait StockLedger: Debug + Send + Sync {
         id: &Key,
         change: &Change,
     ) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError>;
+
+    /// Forgets at most `limit` of the sale's versions made before `before`, oldest first; tells how many.
+    ///
+    /// The rule is [`forget_before`](crate::stock::forget_before): the newest stays. Orders stay, too: an id that was decided is decided for
+    /// ever. A gate that stands at a version that was forgotten is told [`Followed::Superseded`], and begins anew.
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError>;
 }
 
 /// What a store's answers survive. Wiring refuses a volatile ledger unless it is asked for by name.

@@ -43,6 +43,10 @@ fn text(lines: &Lines, standing: Standing) -> String {
     text
 }
 
+pub(super) fn part(command: &mut Cmd, cursor: u64, about: u32) {
+    command.arg(cursor).arg(about);
+}
+
 pub(super) fn time(command: &mut Cmd, time: &str) {
     command.arg(time);
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flashsale_core::id::SaleId;
-use flashsale_core::stock::{Answers, Begun, Due, Level, Load, Nonce, Reservation, Reserve, StockGate, Synced, Update};
+use flashsale_core::stock::{
+    Answers, Begun, Due, Level, Load, Nonce, Recalled, Reservation, Reserve, StockGate, Synced, Update,
+};
 use flashsale_core::{BackendError, Clock};
 use redis::{Cmd, Value};
 
@@ -21,6 +23,9 @@ use crate::script::{self, Script};
 
 /// The most holds that one `due` looks at, so that it does not keep the server from everybody else. A larger lapse takes several passes.
 const LOOKED_AT: u32 = 20_000;
+
+/// About how many orders are recalled at once.
+const RECALLED: u32 = 1_000;
 
 /// A [`StockGate`] on Redis. A clone is the same gate.
 #[derive(Debug, Clone)]
@@ -102,5 +107,10 @@ impl StockGate for RedisStockGate {
         let time = self.time();
         let told = self.run(&script::LEVEL, sale, |command| ask::time(command, &time)).await?;
         tell::level(&told)
+    }
+
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError> {
+        let told = self.run(&script::RECALL, sale, |command| ask::part(command, cursor, RECALLED)).await?;
+        tell::recalled(&told)
     }
 }

@@ -3,10 +3,10 @@
 use std::str::{FromStr, SplitAsciiWhitespace};
 
 use flashsale_core::error::BackendError;
-use flashsale_core::id::ItemId;
+use flashsale_core::id::{ContentHash, ItemId, OrderId};
 use flashsale_core::stock::{
-    Begun, Counted, Due, Epoch, Hold, HoldNo, Level, Nonce, OrderState, Reservation, Reserve, ReserveRefusal, Reserved,
-    Synced, Version,
+    Begun, Counted, Due, Epoch, Hold, HoldNo, Level, Nonce, OrderState, Recalled, Reservation, Reserve, ReserveRefusal,
+    Reserved, Settled, Synced, Version,
 };
 use flashsale_core::time::Timestamp;
 use redis::Value;
@@ -80,6 +80,23 @@ pub(super) fn due(told: &Value) -> Result<Option<Due>, BackendError> {
 
 pub(super) fn level(told: &Value) -> Result<Level, BackendError> {
     read_level(told).ok_or_else(|| foreign("gate.level", told))
+}
+
+pub(super) fn recalled(told: &Value) -> Result<Recalled, BackendError> {
+    let read = || {
+        let (next_part, words) = list(told)?.split_first()?;
+        let mut orders = Vec::with_capacity(words.len() / 2);
+        for pair in words.chunks(2) {
+            let [id, answer] = pair else { return None };
+            let mut answer = word(answer)?.split_ascii_whitespace();
+            let v = next(&mut answer)?;
+            let state = OrderState::from_code(answer.next()?)?;
+            let hash = ContentHash(next(&mut answer)?);
+            orders.push(Settled { id: OrderId::new(word(id)?).ok()?, hash, state, v });
+        }
+        Some(Recalled { orders, next: Some(number(next_part)?).filter(|next| *next != 0) })
+    };
+    read().ok_or_else(|| foreign("gate.recall", told))
 }
 
 fn read_level(told: &Value) -> Option<Level> {

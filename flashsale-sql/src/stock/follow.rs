@@ -2,8 +2,11 @@
 
 use flashsale_core::id::ContentHash;
 use flashsale_core::sale::Lines;
-use flashsale_core::stock::{Adopted, Answers, Epoch, Followed, HoldNo, Load, Nonce, OrderState, Settled, Version};
-use flashsale_core::{OrderId, SaleId};
+use flashsale_core::stock::{
+    Adopted, Answers, Epoch, Followed, HoldNo, Load, Nonce, OrderState, Settled, Version, forget_before,
+    unknown_version,
+};
+use flashsale_core::{OrderId, SaleId, Timestamp};
 
 use super::{SaleRow, bought, items, level, live_orders, live_units, no_such_sale};
 use crate::order;
@@ -69,8 +72,13 @@ pub(super) async fn follow(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<E
         .row("SELECT tag FROM sale_version WHERE sale = ? AND v = ?", vec![id.as_str().into(), asked.version.v.into()])
         .await?;
     let had = had.map(|row| row.fields().bits()).transpose()?;
-    if had != Some(asked.version.tag) {
-        return Ok(End::Nothing(Followed::Rewound));
+    match had {
+        Some(tag) if tag == asked.version.tag => {}
+        Some(_) => return Ok(End::Nothing(Followed::Rewound)),
+        None => {
+            let oldest = oldest(tx, &id).await?.unwrap_or(sale.version.v);
+            return Ok(End::Nothing(unknown_version(asked.version.v, oldest)));
+        }
     }
     let seals = asked.lapsed > sale.sealed;
     if seals {
@@ -88,6 +96,31 @@ pub(super) async fn follow(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<E
     let update = sale.update(asked.version, sale.version, items.into_iter(), orders, bought);
     let answer = Followed::Update(update);
     Ok(if seals { End::Commit(answer) } else { End::Nothing(answer) })
+}
+
+/// The oldest version of a sale that was not forgotten.
+async fn oldest(tx: &mut Tx<'_>, id: &SaleId) -> Result<Option<u64>, Fault> {
+    let text = "SELECT v FROM sale_version WHERE sale = ? ORDER BY v LIMIT 1";
+    tx.row(text, vec![id.as_str().into()]).await?.map(|row| row.fields().number()).transpose()
+}
+
+/// Forgets old versions: a range of their key, so nothing is walked over and nobody waits.
+pub(super) async fn forget(mut tx: Tx<'_>, id: SaleId, before: Timestamp, limit: usize) -> Result<End<usize>, Fault> {
+    let tx = &mut tx;
+    // Without the lock: the newest of a moment ago is no older than the newest of now.
+    let newest = tx.row("SELECT v FROM sale WHERE id = ?", vec![id.as_str().into()]).await?;
+    let Some(newest) = newest.map(|row| row.fields().number()).transpose()? else { return Ok(End::Nothing(0)) };
+    let text = "SELECT v, at FROM sale_version WHERE sale = ? ORDER BY v LIMIT ?";
+    let rows = tx.rows(text, vec![id.as_str().into(), order::most(limit)]).await?;
+    let made = |row: &Row| {
+        let mut row = row.fields();
+        Ok((row.number()?, row.time()?))
+    };
+    let kept = rows.iter().map(made).collect::<Result<Vec<_>, Fault>>()?;
+    let end = forget_before(kept, newest, before);
+    let range = vec![id.as_str().into(), end.into()];
+    let forgotten = tx.run("DELETE FROM sale_version WHERE sale = ? AND v < ?", range).await?;
+    Ok(End::Commit(usize::try_from(forgotten).unwrap_or(usize::MAX)))
 }
 
 /// Makes a gate the sale's gate. From the commit on no hold of an earlier one is accepted.

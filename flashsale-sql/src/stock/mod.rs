@@ -20,7 +20,7 @@ use flashsale_core::stock::{
     Accept, Accepted, Adopted, Answers, Bought, Cancel, Cancelled, Change, ChangeRefusal, Door, Durability, Epoch,
     Followed, HoldNo, ItemLevel, ItemTotals, Nonce, Order, Settled, StockLedger, Totals, Update, Version,
 };
-use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId};
+use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId, Timestamp};
 
 use crate::dialect::Dialect;
 use crate::ledger::{Backend, SqlLedger};
@@ -323,5 +323,10 @@ impl<D: Backend> StockLedger for SqlLedger<D> {
         let (sale, id, change) = (sale.clone(), id.clone(), change.clone());
         self.write("ledger.change", move |tx| Box::pin(terms::change(tx, sale.clone(), id.clone(), change.clone())))
             .await
+    }
+
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let sale = sale.clone();
+        self.write("ledger.forget", move |tx| Box::pin(follow::forget(tx, sale.clone(), before, limit))).await
     }
 }

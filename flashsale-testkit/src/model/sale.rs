@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use flashsale_core::id::ContentHash;
 use flashsale_core::sale::SaleState;
 use flashsale_core::stock::{
-    Bought, Counted, Door, Due, Epoch, Hold, HoldNo, ItemLevel, Level, Load, Nonce, OrderState, Reserve,
+    Bought, Counted, Door, Due, Epoch, Hold, HoldNo, ItemLevel, Level, Load, Nonce, OrderState, Recalled, Reserve,
     ReserveRefusal, Reserved, Settled, Standing, Synced, Update, Version,
 };
 use flashsale_core::{ItemId, OrderId, Timestamp};
@@ -340,6 +340,13 @@ impl ModelSale {
             let was = self.put_shelf(item.clone(), Some(shelf));
             self.past.push(Was::Shelf(item, was));
         }
+    }
+
+    /// All decided orders that it knows.
+    pub(crate) fn recall(&self) -> Recalled {
+        let told =
+            |(id, done): (&OrderId, &Done)| Settled { id: id.clone(), hash: done.hash, state: done.state, v: done.v };
+        Recalled { orders: self.done.iter().map(told).collect(), next: None }
     }
 
     fn set_done(&mut self, id: OrderId, done: Option<Done>) {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use flashsale_core::error::BackendError;
 use flashsale_core::memory::MemoryStockGate;
 use flashsale_core::stock::{
-    Answers, Begun, Due, HoldNo, Level, Load, Nonce, Reservation, Reserve, ReserveRefusal, Reserved, Standing,
-    StockGate, Synced, Update,
+    Answers, Begun, Due, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal, Reserved,
+    Standing, StockGate, Synced, Update,
 };
 use flashsale_core::{ManualClock, SaleId};
 
@@ -121,6 +121,10 @@ impl StockGate for PlantedGate {
 
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
         self.inner.level(sale).await
+    }
+
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError> {
+        self.inner.recall(sale, cursor).await
     }
 }
 

@@ -12,7 +12,7 @@ use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Cancel, Cancelled, Change, ChangeRefusal, Durability, Epoch,
     Followed, HoldNo, Nonce, OrderState, StockLedger, Totals, Update, Version,
 };
-use flashsale_core::{ItemId, Key, ManualClock, OrderId, Quantity, Sale, SaleId};
+use flashsale_core::{ItemId, Key, ManualClock, OrderId, Quantity, Sale, SaleId, Timestamp};
 
 use crate::{Fixture, fixture};
 
@@ -45,6 +45,8 @@ pub enum LedgerBug {
     ChangeMadeTwice,
     /// The follower is told the levels, not the orders.
     FollowForgetsOrders,
+    /// Versions are forgotten however young they are.
+    VersionsForgottenEarly,
 }
 
 /// A memory ledger with a bug.
@@ -227,6 +229,11 @@ impl StockLedger for PlantedLedger {
             return self.inner.change(sale, &self.made_up(), change).await;
         }
         Ok(told)
+    }
+
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let before = if self.bug == LedgerBug::VersionsForgottenEarly { Timestamp::FAR } else { before };
+        self.inner.forget(sale, before, limit).await
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use flashsale_core::error::BackendError;
 use flashsale_core::stock::{
-    Answers, Begun, Due, Epoch, HoldNo, Level, Load, Nonce, Reservation, Reserve, ReserveRefusal, Reserved, StockGate,
-    Synced, Update,
+    Answers, Begun, Due, Epoch, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal, Reserved,
+    StockGate, Synced, Update,
 };
 use flashsale_core::{Clock, SaleId, Timestamp};
 
@@ -160,5 +160,9 @@ impl StockGate for StepGate {
         let (epoch, next) = (Epoch(0), HoldNo(1));
         let nothing = Level { now, open: false, nonce: None, epoch, version: None, holds: 0, next, items: vec![] };
         Ok(self.sale().as_ref().map_or(nothing, |model| model.level(now)))
+    }
+
+    async fn recall(&self, _: &SaleId, _: u64) -> Result<Recalled, BackendError> {
+        Ok(self.sale().as_ref().map_or_else(Recalled::default, ModelSale::recall))
     }
 }

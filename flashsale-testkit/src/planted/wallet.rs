@@ -15,7 +15,7 @@ use flashsale_core::stock::{
     Accept, Accepted, Adopted, Answers, Cancel, Cancelled, Change, ChangeRefusal, Durability, Epoch, Followed, HoldNo,
     Nonce, StockLedger, Totals, Update, Version,
 };
-use flashsale_core::{BuyerId, CampaignId, CouponId, Key, ManualClock, Money, OrderId, Sale, SaleId};
+use flashsale_core::{BuyerId, CampaignId, CouponId, Key, ManualClock, Money, OrderId, Sale, SaleId, Timestamp};
 
 use crate::{Fixture, fixture};
 
@@ -181,6 +181,10 @@ impl StockLedger for PlantedWallet {
         change: &Change,
     ) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError> {
         self.inner.change(sale, id, change).await
+    }
+
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        self.inner.forget(sale, before, limit).await
     }
 }
 

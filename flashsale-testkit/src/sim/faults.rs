@@ -16,8 +16,8 @@ use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Out
 use flashsale_core::sale::Line;
 use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability,
-    Epoch, Followed, HoldNo, Level, Load, Nonce, Reservation, Reserve, ReserveRefusal, StockGate, StockLedger, Synced,
-    Totals, Update, Version,
+    Epoch, Followed, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal, StockGate,
+    StockLedger, Synced, Totals, Update, Version,
 };
 use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, Key, OrderId, Sale, SaleId, Timestamp};
 
@@ -199,6 +199,10 @@ impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
         carry!(self, "gate.level", level, sale)
     }
+    async fn recall(&self, sale: &SaleId, cursor: u64) -> Result<Recalled, BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("gate.recall", async move { backend.recall(&sale, cursor).await }).await
+    }
 }
 
 #[async_trait]
@@ -272,6 +276,10 @@ impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
         change: &Change,
     ) -> Result<Result<Option<Update>, ChangeRefusal>, BackendError> {
         carry!(self, "ledger.change", change, sale, id, change)
+    }
+    async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("ledger.forget", async move { backend.forget(&sale, before, limit).await }).await
     }
 }
 

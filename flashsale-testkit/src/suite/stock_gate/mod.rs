@@ -3,6 +3,7 @@
 
 pub mod follow;
 pub mod load;
+pub mod recall;
 pub mod reserve;
 
 use std::time::Duration;
@@ -110,6 +111,9 @@ suite! {
             an_unknown_sale_shows_a_closed_gate
             a_restarted_gate_is_not_loaded
             a_reloaded_gate_still_knows_its_winners;
+        recall:
+            every_answer_that_was_copied_is_recalled
+            a_gate_that_knows_nothing_recalls_nothing;
     }
 }
 

@@ -7,6 +7,7 @@ pub mod change;
 pub mod coupon;
 pub mod follow;
 pub mod refuse;
+pub mod retain;
 
 use std::sync::Arc;
 
@@ -138,6 +139,12 @@ suite! {
             a_limit_counts_for_orders_from_then_on
             a_window_ends_after_it_begins
             a_change_is_a_version_and_tells_the_gate;
+        retain:
+            only_old_versions_are_forgotten
+            versions_are_forgotten_a_bounded_number_at_once
+            a_gate_that_has_everything_is_current_however_old
+            a_gate_at_a_forgotten_version_begins_anew
+            a_decided_id_outlives_its_version;
     }
 }
 
