@@ -2,6 +2,8 @@
 
 #![cfg(any(feature = "postgres", feature = "mysql"))]
 
+mod audit;
+mod kill;
 mod servers;
 mod shared;
 
@@ -13,39 +15,10 @@ use std::time::Duration;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::stock::{Adopted, Epoch, Followed, HoldNo, Nonce, StockLedger, Version};
 use flashsale_services::Proxy;
-use flashsale_sql::{Backend, SqlLedger};
-use servers::{Database, Server, count};
+use flashsale_sql::SqlLedger;
+use kill::{accept_for_sure, whole};
+use servers::Server;
 use shared::{accepted, batch, one, sale, sale_id};
-
-/// How often a server is killed.
-const KILLS: usize = 20;
-
-/// Asks until there is an answer, as everybody does who was told *unknown*.
-async fn accept_for_sure<D: Backend>(ledger: &SqlLedger<D>, n: usize) -> usize {
-    loop {
-        match ledger.accept(&sale_id(), &batch(n * 3, 3)).await {
-            Ok(answers) => return accepted(&answers),
-            Err(error) => assert!(matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Unavailable), "{error}"),
-        }
-    }
-}
-
-/// Every order is there once, with its line and its fact.
-fn whole<S: Server>(server: &S, url: &str) -> i64 {
-    let orders = count(server, url, "SELECT COUNT(*) FROM orders");
-    for same in [
-        "SELECT COUNT(*) FROM line WHERE live = 1",
-        "SELECT COUNT(*) FROM outbox WHERE kind = 'order.accepted'",
-        "SELECT allocated FROM item WHERE id = 'sneaker'",
-    ] {
-        assert_eq!(count(server, url, same), orders, "{same}");
-    }
-    assert_eq!(
-        count(server, url, "SELECT v FROM sale WHERE id = 'drop'"),
-        count(server, url, "SELECT COUNT(*) FROM sale_version WHERE sale = 'drop'")
-    );
-    orders
-}
 
 async fn a_future_that_is_dropped_anywhere_leaves_no_transaction_and_no_permit<S: Server>() {
     let server = servers::own::<S>();
@@ -104,13 +77,19 @@ async fn connections_that_are_killed_at_any_statement_have_one_effect<S: Server>
     assert_eq!(whole(&*server, &url), 3 * i64::try_from(n).unwrap());
 }
 
-async fn a_commit_whose_answer_is_lost_is_unknown_and_has_one_effect<S: Server>() {
+/// A sale on the shared server, seen through a proxy that can lose what is said.
+async fn through_a_proxy<S: Server>() -> (&'static S, String, Proxy, SqlLedger<S::Db>) {
     let server = S::shared();
     let proxy = Proxy::before(server.port());
     let url = server.place();
     let through = url.replacen(&format!(":{}", server.port()), &format!(":{}", proxy.port()), 1);
     let ledger = S::open(through).await;
     ledger.open(&sale(1_000)).await.unwrap().unwrap();
+    (server, url, proxy, ledger)
+}
+
+async fn a_commit_whose_answer_is_lost_is_unknown_and_has_one_effect<S: Server>() {
+    let (server, url, proxy, ledger) = through_a_proxy::<S>().await;
     for n in 0..10 {
         let lost = n % 2 == 0;
         if lost {
@@ -128,12 +107,7 @@ async fn a_commit_whose_answer_is_lost_is_unknown_and_has_one_effect<S: Server>(
 }
 
 async fn a_server_that_falls_silent_is_given_up_and_keeps_no_permit<S: Server>() {
-    let server = S::shared();
-    let proxy = Proxy::before(server.port());
-    let url = server.place();
-    let through = url.replacen(&format!(":{}", server.port()), &format!(":{}", proxy.port()), 1);
-    let ledger = S::open(through).await;
-    ledger.open(&sale(1_000)).await.unwrap().unwrap();
+    let (server, url, proxy, ledger) = through_a_proxy::<S>().await;
     accept_for_sure(&ledger, 0).await;
     proxy.swallow();
     let error = ledger.accept(&sale_id(), &batch(3, 3)).await.unwrap_err();
@@ -144,38 +118,7 @@ async fn a_server_that_falls_silent_is_given_up_and_keeps_no_permit<S: Server>()
 }
 
 async fn what_was_accepted_survives_kill9<S: Server>() {
-    let server = Arc::new(servers::own::<S>());
-    let url = server.place();
-    let ledger = S::open(url.clone()).await;
-    ledger.open(&sale(1_000_000)).await.unwrap().unwrap();
-    let (progress, told) = std::sync::mpsc::channel();
-    let kills = server.clone();
-    let killer = std::thread::spawn(move || {
-        let mut known = 0;
-        for cycle in 0..KILLS {
-            // In the middle of the work, each time after another number of batches.
-            for _ in 0..=cycle % 7 {
-                known = told.recv().expect("work");
-            }
-            known = told.try_iter().last().unwrap_or(known);
-            kills.kill9();
-            kills.restart();
-            let orders = count(&*kills, &url, "SELECT COUNT(*) FROM orders");
-            assert!(orders >= 3 * known, "cycle {cycle}: {orders} orders, {} were told", 3 * known);
-        }
-        url
-    });
-    let mut n = 0;
-    while !killer.is_finished() {
-        assert_eq!(accept_for_sure(&ledger, n).await, 3);
-        n += 1;
-        let _ = progress.send(i64::try_from(n).expect("a few"));
-    }
-    let url = killer.join().expect("nothing that was told is lost");
-    for n in 0..n {
-        assert_eq!(accept_for_sure(&ledger, n).await, 3);
-    }
-    assert_eq!(whole(&*server, &url), 3 * i64::try_from(n).expect("a few"));
+    assert!(kill::kill_a_server(servers::own::<S>(), kill::CYCLES, |_, _| ()).await > 0);
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -197,7 +140,7 @@ async fn an_older_copy_that_was_put_back_is_noticed<S: Server>() {
     };
     let before = sold("ann~k").await;
     let copied = tempfile::tempdir().unwrap();
-    let data = server.data();
+    let data = server.dir().join("data");
     server.stop();
     copy(&data, &copied.path().join("data"));
     server.restart();
@@ -218,6 +161,25 @@ async fn an_older_copy_that_was_put_back_is_noticed<S: Server>() {
     assert!(matches!(follow(before).await.unwrap(), Followed::Update(_)), "what both lives had goes on");
 }
 
+async fn orders_that_an_older_copy_does_not_have_are_listed<S: Server>() {
+    let server = servers::own::<S>();
+    let url = server.place();
+    let (copied, data) = (tempfile::tempdir().unwrap(), server.dir().join("data"));
+    let kept = copied.path().join("data");
+    let save = || {
+        server.stop();
+        copy(&data, &kept);
+        server.restart();
+    };
+    let put_back = || {
+        server.stop();
+        std::fs::remove_dir_all(&data).unwrap();
+        copy(&kept, &data);
+        server.restart();
+    };
+    shared::lost::lost_orders_are_listed(async || S::open(url.clone()).await, save, put_back).await;
+}
+
 servers::rules!(
     [
         a_future_that_is_dropped_anywhere_leaves_no_transaction_and_no_permit,
@@ -225,7 +187,8 @@ servers::rules!(
         a_commit_whose_answer_is_lost_is_unknown_and_has_one_effect,
         a_server_that_falls_silent_is_given_up_and_keeps_no_permit,
         what_was_accepted_survives_kill9,
-        an_older_copy_that_was_put_back_is_noticed
+        an_older_copy_that_was_put_back_is_noticed,
+        orders_that_an_older_copy_does_not_have_are_listed
     ] on
     postgres: flashsale_services::Postgres, "postgres";
     mariadb: flashsale_services::MariaDb, "mysql";

@@ -2,6 +2,7 @@
 
 #![cfg(any(feature = "postgres", feature = "mysql"))]
 
+mod audit;
 mod servers;
 mod shared;
 
@@ -36,27 +37,6 @@ async fn the_number_of_statements_does_not_depend_on_the_batch<S: Server>() {
     assert!(statements(&ledger, &mixed).await < S::STATEMENTS);
 }
 
-/// What every reader can ask the tables, with any tool, at any moment; each says 0.
-const AUDIT: [&str; 7] = [
-    "SELECT COUNT(*) FROM item WHERE allocated < 0 OR allocated > total",
-    "SELECT COUNT(*) FROM item i WHERE allocated <> \
-     (SELECT COALESCE(SUM(l.units), 0) FROM line l WHERE l.sale = i.sale AND l.item = i.id AND l.live = 1)",
-    "SELECT COUNT(*) FROM orders WHERE (live = 1) <> (state IN ('offered', 'accepted', 'paying', 'closing', 'confirmed'))",
-    "SELECT COUNT(*) FROM line l LEFT JOIN orders o ON o.id = l.order_id AND o.live = l.live WHERE o.id IS NULL",
-    "SELECT COUNT(*) FROM (SELECT l.buyer FROM line l JOIN item i ON i.sale = l.sale AND i.id = l.item WHERE l.live = 1 \
-     GROUP BY l.sale, l.item, l.buyer, i.buyer_limit HAVING SUM(l.units) > i.buyer_limit) above",
-    "SELECT COUNT(*) FROM sale s WHERE s.v <> (SELECT COUNT(*) FROM sale_version h WHERE h.sale = s.id) \
-     OR s.v < (SELECT COALESCE(MAX(o.v), 0) FROM orders o WHERE o.sale = s.id)",
-    "SELECT COUNT(*) FROM orders o WHERE o.state = 'accepted' AND NOT EXISTS \
-     (SELECT 1 FROM outbox e WHERE e.subject = o.id AND e.version = 1 AND e.kind = 'order.accepted')",
-];
-
-fn audit<S: Server>(url: &str) {
-    for question in AUDIT {
-        assert_eq!(count(S::shared(), url, question), 0, "{question}");
-    }
-}
-
 async fn many_nodes_never_sell_the_last_unit_twice<S: Server>() {
     let url = S::shared().place();
     let mut nodes = Vec::new();
@@ -82,7 +62,7 @@ async fn many_nodes_never_sell_the_last_unit_twice<S: Server>() {
     assert_eq!(count(S::shared(), &url, "SELECT allocated FROM item WHERE id = 'sneaker'"), 60);
     assert_eq!(count(S::shared(), &url, "SELECT COUNT(*) FROM orders WHERE state = 'accepted'"), 60);
     assert_eq!(count(S::shared(), &url, "SELECT COUNT(*) FROM orders WHERE state = 'refused'"), 40);
-    audit::<S>(&url);
+    audit::audit(S::shared(), &url);
 }
 
 async fn ids_are_compared_byte_by_byte<S: Server>() {
@@ -142,9 +122,9 @@ macro_rules! their_own_rows {
 
             type Connection = $connection;
 
-            async fn with_parcels() -> (String, SqlLedger<<$server as Server>::Db>) {
+            async fn with_parcels() -> (String, SqlLedger<<$server as Database>::Db>) {
                 let url = <$server>::shared().place();
-                let ledger = <$server as Server>::open(url.clone()).await;
+                let ledger = <$server as Database>::open(url.clone()).await;
                 <$server>::shared().ask(&url, "CREATE TABLE parcel (order_id VARCHAR(255) PRIMARY KEY)");
                 ledger.open(&sale(5)).await.unwrap().unwrap();
                 (url, ledger)
@@ -178,7 +158,7 @@ macro_rules! their_own_rows {
                 let error = failing.accept(&sale_id(), &[one("ann~k")]).await.unwrap_err();
                 assert!(error.kind() == ErrorKind::Unavailable && error.to_string().contains("paper"), "{error}");
                 assert_eq!(parcels(&url), 5);
-                audit::<$server>(&url);
+                audit::audit(<$server>::shared(), &url);
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +186,7 @@ macro_rules! their_own_rows {
                 assert_eq!(answers.update.unwrap().to.v, 2);
                 assert_eq!(parcels(&url), 1);
                 assert_eq!(accepted(&ledger.accept(&sale_id(), &[one("bob~k")]).await.unwrap()), 1);
-                audit::<$server>(&url);
+                audit::audit(<$server>::shared(), &url);
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,6 +28,7 @@ pub mod proxy;
 pub mod redis;
 mod resp;
 pub mod sentinel;
+mod server;
 mod tls;
 
 pub use cluster::RedisCluster;
@@ -39,3 +40,4 @@ pub use proxy::{Counts, Proxy};
 pub use redis::{Append, Redis, RedisOptions, Tls};
 pub use resp::Reply;
 pub use sentinel::RedisSentinel;
+pub use server::Server;

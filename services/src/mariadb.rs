@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -12,17 +12,14 @@ use crate::error::StartError;
 use crate::folder::Folder;
 use crate::postgres::Flush;
 use crate::process::Process;
-use crate::{port, program};
+use crate::program;
+use crate::server::{READY, Server};
 
 const PACKAGE: &str = "mariadb-server";
 /// The user that the package brings.
 const USER: &str = "mysql";
 /// The name of the database and of its owner.
 const DATABASE: &str = "flashsale";
-/// How long a server may take to recover and answer, on a busy machine.
-const READY: Duration = Duration::from_secs(60);
-/// How often another port is tried when one was taken between choosing and binding.
-const PORTS: usize = 8;
 
 /// Says how a MariaDB is started.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +32,14 @@ pub struct MariaDbOptions {
 
 /// A running MariaDB with an empty database, killed when it is dropped; its folder goes with it.
 #[derive(Debug)]
-pub struct MariaDb {
-    port: u16,
-    // Before the folder: fields are dropped in this order.
-    process: Process,
-    folder: Folder,
+pub struct MariaDb(Server);
+
+impl Deref for MariaDb {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 impl MariaDb {
@@ -69,75 +69,24 @@ impl MariaDb {
             "CREATE DATABASE IF NOT EXISTS {DATABASE};\nCREATE USER IF NOT EXISTS '{DATABASE}'@'%';\n\
              GRANT ALL ON *.* TO '{DATABASE}'@'%' WITH GRANT OPTION;\n"
         );
+        let dir = folder.path().to_path_buf();
         let write = |name: &str, text: &str| {
-            std::fs::write(folder.path().join(name), text).map_err(StartError::system("MariaDB's settings"))
+            std::fs::write(dir.join(name), text).map_err(StartError::system("MariaDB's settings"))
         };
         write("first.sql", &first)?;
-        let mut tries = 0;
-        let (port, process) = loop {
-            tries += 1;
-            let port = port::free();
+        let launch = |folder: &Folder, port: u16| {
             write("my.cnf", &settings(options, port, folder.path()))?;
             let arguments = vec![format!("--defaults-file={}", folder.path().join("my.cnf").display())];
-            let process = Process::start(folder.launch(server.clone(), arguments))?;
-            match wait(&process, folder.path()) {
-                Ok(()) => break (port, process),
-                Err(StartError::Ended { said, .. }) if said.contains("Address already in use") && tries < PORTS => {}
-                Err(error) => return Err(error),
-            }
+            Ok(folder.launch(server.clone(), arguments))
         };
-        Ok(Self { port, process, folder })
+        let ready = |process: &Process, folder: &Path, _| wait(process, folder);
+        Server::start(folder, Signal::TERM, launch, ready).map(Self)
     }
 
     /// Gives the address of the database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("mysql://{DATABASE}@127.0.0.1:{}/{DATABASE}", self.port)
-    }
-
-    /// Gives its port on loopback, the same after a restart.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Gives its folder, where its data and its log are.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Gives its process id, if it was not killed or stopped.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.process.id()
-    }
-
-    /// Says whether its process runs.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.process.is_running()
-    }
-
-    /// Kills it and waits until it is gone.
-    pub fn kill9(&self) {
-        self.process.kill9();
-    }
-
-    /// Stops it from doing anything while its connections stay open (SIGSTOP), and waits until it does nothing.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on after [`MariaDb::pause`].
-    pub fn resume(&self) {
-        self.process.resume();
-    }
-
-    /// Lets it end in order (SIGTERM) and waits until it is gone.
-    pub fn stop(&self) {
-        self.process.resume();
-        self.process.stop(Signal::TERM);
+        format!("mysql://{DATABASE}@127.0.0.1:{}/{DATABASE}", self.port())
     }
 
     /// Starts it again on the same port, in the same folder, and waits until it answers; kills it first if it runs.
@@ -154,8 +103,8 @@ impl MariaDb {
     /// # Errors
     /// What the system or the server said.
     pub fn try_restart(&self) -> Result<(), StartError> {
-        self.process.again()?;
-        wait(&self.process, self.folder.path())
+        self.process().again()?;
+        wait(self.process(), self.dir())
     }
 
     /// Runs statements with all rights and gives what they print, a row a line, columns parted by tabs.
@@ -163,7 +112,7 @@ impl MariaDb {
     /// # Errors
     /// What the server or the system said.
     pub fn sql(&self, statements: &str) -> io::Result<String> {
-        sql(self.folder.path(), statements)
+        sql(self.dir(), statements)
     }
 }
 

@@ -1,26 +1,24 @@
 //! One real PostgreSQL. Owns its settings, its folder and its life.
 
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 
 use crate::error::StartError;
 use crate::folder::Folder;
 use crate::process::Process;
-use crate::{port, program};
+use crate::program;
+use crate::server::{READY, Server};
 
 const PACKAGE: &str = "postgresql";
 /// The user that the package brings.
 const USER: &str = "postgres";
 /// The name of the database and of its owner.
 const DATABASE: &str = "flashsale";
-/// How long a server may take to recover and answer, on a busy machine.
-const READY: Duration = Duration::from_secs(60);
-/// How often another port is tried when one was taken between choosing and binding.
-const PORTS: usize = 8;
 
 /// Whether a commit is on the disk when it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,11 +41,14 @@ pub struct PostgresOptions {
 
 /// A running PostgreSQL with an empty database, killed when it is dropped; its folder goes with it.
 #[derive(Debug)]
-pub struct Postgres {
-    port: u16,
-    // Before the folder: fields are dropped in this order.
-    process: Process,
-    folder: Folder,
+pub struct Postgres(Server);
+
+impl Deref for Postgres {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 impl Postgres {
@@ -71,19 +72,10 @@ impl Postgres {
         let folder = Folder::make("flashsale-postgres-", USER)?;
         let prepare = format!("-D data -U {DATABASE} --auth=trust --encoding=UTF8 --locale=C --no-sync");
         folder.prepare(initdb, prepare.split(' ').map(str::to_owned).collect())?;
-        let mut tries = 0;
-        let (port, process) = loop {
-            tries += 1;
-            let port = port::free();
-            let process = Process::start(folder.launch(server.clone(), arguments(options, port, folder.path())))?;
-            match wait(&process, folder.path(), port) {
-                Ok(()) => break (port, process),
-                Err(StartError::Ended { said, .. }) if said.contains("Address already in use") && tries < PORTS => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let postgres = Self { port, process, folder };
-        let created = sql(postgres.folder.path(), port, "postgres", &format!("CREATE DATABASE {DATABASE}"));
+        let launch =
+            |folder: &Folder, port: u16| Ok(folder.launch(server.clone(), arguments(options, port, folder.path())));
+        let postgres = Self(Server::start(folder, Signal::INT, launch, wait)?);
+        let created = sql(postgres.dir(), postgres.port(), "postgres", &format!("CREATE DATABASE {DATABASE}"));
         created.map_err(StartError::system("creating the database"))?;
         Ok(postgres)
     }
@@ -91,52 +83,7 @@ impl Postgres {
     /// Gives the address of the database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://{DATABASE}@127.0.0.1:{}/{DATABASE}", self.port)
-    }
-
-    /// Gives its port on loopback, the same after a restart.
-    #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// Gives its folder, where its data and its log are.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Gives the id of its first process, if it was not killed or stopped.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.process.id()
-    }
-
-    /// Says whether its first process runs.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.process.is_running()
-    }
-
-    /// Kills its first process and waits until it is gone; the others end when they notice.
-    pub fn kill9(&self) {
-        self.process.kill9();
-    }
-
-    /// Stops its first process, which takes new connections, with SIGSTOP; those that are open go on.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on after [`Postgres::pause`].
-    pub fn resume(&self) {
-        self.process.resume();
-    }
-
-    /// Lets it end in order, without waiting for its clients (SIGINT), and waits until it is gone.
-    pub fn stop(&self) {
-        self.process.resume();
-        self.process.stop(Signal::INT);
+        format!("postgres://{DATABASE}@127.0.0.1:{}/{DATABASE}", self.port())
     }
 
     /// Starts it again on the same port, in the same folder, and waits until it answers; kills it first if it runs.
@@ -155,8 +102,8 @@ impl Postgres {
     pub fn try_restart(&self) -> Result<(), StartError> {
         let begun = Instant::now();
         loop {
-            self.process.again()?;
-            match wait(&self.process, self.folder.path(), self.port) {
+            self.process().again()?;
+            match wait(self.process(), self.dir(), self.port()) {
                 // The processes of the killed one have not all noticed yet.
                 Err(StartError::Ended { .. }) if begun.elapsed() < READY => {}
                 outcome => return outcome,
@@ -169,15 +116,15 @@ impl Postgres {
     /// # Errors
     /// What the server or the system said.
     pub fn sql(&self, statements: &str) -> io::Result<String> {
-        sql(self.folder.path(), self.port, DATABASE, statements)
+        sql(self.dir(), self.port(), DATABASE, statements)
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         // At once, but all of its processes: those that are left would write into a folder that goes away.
-        self.process.resume();
-        self.process.stop(Signal::QUIT);
+        self.process().resume();
+        self.process().stop(Signal::QUIT);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Real databases for tests: one server per test binary, a schema or database of its own per ledger; for SQLite a file.
-#![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file takes what it needs")]
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,7 +33,7 @@ pub(crate) trait Database: Send + Sync + 'static {
 }
 
 /// A server that ledgers are opened on, and that is hurt.
-pub(crate) trait Server: Database {
+pub(crate) trait Server: Database + Deref<Target = flashsale_services::Server> {
     /// A server of the test's own, to be hurt.
     fn start() -> Self;
 
@@ -42,11 +43,8 @@ pub(crate) trait Server: Database {
     /// How many transactions are open.
     fn open_transactions(&self) -> i64;
 
-    fn port(&self) -> u16;
-    fn kill9(&self);
-    fn stop(&self);
+    /// Starts it again in the same folder.
     fn restart(&self);
-    fn data(&self) -> PathBuf;
 
     /// How COMMIT, and nothing else, looks on the wire.
     const COMMIT: &[u8];
@@ -70,7 +68,7 @@ pub(crate) fn own<S: Server>() -> S {
 /// A server that lasts as long as this test binary; it dies with us.
 fn lasting<S: Server>() -> S {
     let server = own::<S>();
-    removed_after_us(server.data().parent().expect("a folder of its own"));
+    removed_after_us(server.dir());
     server
 }
 
@@ -187,7 +185,6 @@ mod sqlite {
 
 #[cfg(feature = "postgres")]
 mod postgres {
-    use std::path::PathBuf;
     use std::sync::OnceLock;
 
     use flashsale_services::{Postgres, PostgresOptions};
@@ -241,24 +238,8 @@ mod postgres {
             self.sql(open).expect("an answer").trim().parse().expect("a number")
         }
 
-        fn port(&self) -> u16 {
-            self.port()
-        }
-
-        fn kill9(&self) {
-            self.kill9();
-        }
-
-        fn stop(&self) {
-            self.stop();
-        }
-
         fn restart(&self) {
             self.restart();
-        }
-
-        fn data(&self) -> PathBuf {
-            self.dir().join("data")
         }
 
         // With its end: `READ COMMITTED` has it, too.
@@ -271,7 +252,6 @@ mod postgres {
 
 #[cfg(feature = "mysql")]
 mod mysql {
-    use std::path::PathBuf;
     use std::sync::OnceLock;
 
     use flashsale_services::{MariaDb, MariaDbOptions};
@@ -332,27 +312,12 @@ mod mysql {
             self.sql(open).expect("an answer").trim().parse().expect("a number")
         }
 
-        fn port(&self) -> u16 {
-            self.port()
-        }
-
-        fn kill9(&self) {
-            self.kill9();
-        }
-
-        fn stop(&self) {
-            self.stop();
-        }
-
         fn restart(&self) {
             self.restart();
         }
 
-        fn data(&self) -> PathBuf {
-            self.dir().join("data")
-        }
-
-        const COMMIT: &[u8] = b"COMMIT";
+        // With the byte that says that it is a query: `READ COMMITTED` has the word, too.
+        const COMMIT: &[u8] = b"\x03COMMIT";
 
         // BEGIN, the lock, three reads, the facts, the orders, their lines, the items, the version, the sale, COMMIT.
         const STATEMENTS: u64 = 12;

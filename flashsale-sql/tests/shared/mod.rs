@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod lost;
+
 #[cfg(feature = "sqlite")]
 use std::path::PathBuf;
 use std::time::Duration;
