@@ -67,40 +67,36 @@ impl fmt::Debug for DriverRow {
     }
 }
 
-impl DriverRow {
-    pub(crate) fn int(&self, at: usize) -> Result<Option<i64>, sqlx::Error> {
+/// A field, whichever driver gave the row; of a record, `$record` makes it from its text.
+macro_rules! field {
+    ($row:expr, $at:expr, $record:expr) => {{
         #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
         use sqlx::Row;
-        match self {
+        match $row {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(row) => row.try_get_unchecked(at),
+            DriverRow::Sqlite(row) => row.try_get_unchecked($at),
             #[cfg(feature = "postgres")]
-            Self::Postgres(row) => row.try_get_unchecked(at),
+            DriverRow::Postgres(row) => row.try_get_unchecked($at),
             #[cfg(feature = "postgres")]
-            Self::Record(fields) => {
-                let text = fields.get(at).ok_or(sqlx::Error::ColumnNotFound(at.to_string()))?;
-                text.as_deref().map(str::parse).transpose().map_err(|why| sqlx::Error::Decode(Box::new(why)))
+            DriverRow::Record(fields) => {
+                let text = fields.get($at).ok_or(sqlx::Error::ColumnNotFound($at.to_string()))?;
+                $record(text.as_deref())
             }
             #[cfg(feature = "mysql")]
-            Self::MySql(row) => row.try_get_unchecked(at),
+            DriverRow::MySql(row) => row.try_get_unchecked($at),
         }
+    }};
+}
+
+impl DriverRow {
+    pub(crate) fn int(&self, at: usize) -> Result<Option<i64>, sqlx::Error> {
+        field!(self, at, |text: Option<&str>| {
+            text.map(str::parse).transpose().map_err(|why| sqlx::Error::Decode(Box::new(why)))
+        })
     }
 
     pub(crate) fn text(&self, at: usize) -> Result<Option<&str>, sqlx::Error> {
-        #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-        use sqlx::Row;
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(row) => row.try_get_unchecked(at),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(row) => row.try_get_unchecked(at),
-            #[cfg(feature = "postgres")]
-            Self::Record(fields) => {
-                fields.get(at).map(Option::as_deref).ok_or(sqlx::Error::ColumnNotFound(at.to_string()))
-            }
-            #[cfg(feature = "mysql")]
-            Self::MySql(row) => row.try_get_unchecked(at),
-        }
+        field!(self, at, Ok)
     }
 }
 

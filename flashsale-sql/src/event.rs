@@ -32,8 +32,10 @@ const BURY: &str = "INSERT INTO dead_letter (consumer, event_id, reason, tries, 
                     SELECT r.consumer, r.event_id, r.reason, r.tries, r.at, r.event \
                     FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r{once-letter}";
 // A letter that was replayed and failed again must be seen again; any other repeat is the same letter.
-const REPLAYED: &str = "DELETE FROM dead_letter WHERE settled = 'replayed' AND (consumer, event_id) IN \
-                        (SELECT r.consumer, r.event_id FROM {rows consumer:text event_id:text} r)";
+const REPLAYED: &str = "UPDATE dead_letter SET reason = r.reason, tries = r.tries, at = r.at, event = r.event, settled = NULL \
+                        FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r \
+                        WHERE dead_letter.consumer = r.consumer AND dead_letter.event_id = r.event_id \
+                        AND dead_letter.settled = 'replayed'";
 
 /// What every row of a fact has.
 fn row(event: &Event) -> Result<[Value; 5], Fault> {
@@ -169,9 +171,9 @@ fn decode_letter(row: &mut Fields<'_>) -> Result<DeadLetter, Fault> {
 }
 
 async fn bury(mut tx: Tx<'_>, letters: Arc<[DeadLetter]>) -> Result<End<()>, Fault> {
-    let mut rows = Rows(Vec::with_capacity(letters.len()));
+    let mut rows = Vec::with_capacity(letters.len());
     for letter in &*letters {
-        rows.0.push([
+        rows.push([
             letter.consumer.as_str().into(),
             letter.event.id().into(),
             letter.reason.as_str().into(),
@@ -180,9 +182,8 @@ async fn bury(mut tx: Tx<'_>, letters: Arc<[DeadLetter]>) -> Result<End<()>, Fau
             json(&letter.event)?,
         ]);
     }
-    let names = Rows::of(&*letters, |letter| [letter.consumer.as_str().into(), letter.event.id().into()]);
-    tx.bulk(REPLAYED, &[], names, &[]);
-    tx.bulk(BURY, &[], rows, &[]);
+    tx.bulk(REPLAYED, &[], Rows(rows.clone()), &[]);
+    tx.bulk(BURY, &[], Rows(rows), &[]);
     Ok(End::Commit(()))
 }
 
