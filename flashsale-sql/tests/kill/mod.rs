@@ -1,7 +1,7 @@
 //! `kill -9` again and again while orders are accepted: what was told is there. One code for the tests and for the example `kill9`.
 //!
 //! A server is killed under a ledger that goes on. SQLite lives in its node, so there the node is a process of its own, and is killed.
-#![allow(dead_code, reason = "each test file takes what it needs")]
+#![allow(dead_code, unused_imports, reason = "each test file takes what it needs")]
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! An older copy of a ledger is put back: the sale halts, and what was lost is listed. The same on every database.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flashsale_core::engine::Stock;
 use flashsale_core::error::{Error, ErrorKind};
@@ -29,7 +28,7 @@ async fn settled(stock: &Stock) {
         .workers()
         .run(async {
             while !at().await {
-                tokio::time::sleep(Duration::from_millis(5)).await
+                tokio::task::yield_now().await
             }
         })
         .await;
