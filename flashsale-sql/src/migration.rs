@@ -102,8 +102,8 @@ fn whole(found: Found, last: i64) -> Result<i64, Fault> {
              from before"
         )),
         Found::Half(version) => misconfigured(format!(
-            "step {version} of the schema was begun and did not come to its end: put back the copy from before it (without rows: drop the \
-             tables), or run the statements that are missing by hand, the last one of the file sets done = 1"
+            "step {version} of the schema was begun and did not come to its end; if no other node is at it now, put back the copy from \
+             before it (without rows: drop the tables), or run the statements that are missing by hand: the last of the file sets done = 1"
         )),
     }
 }
