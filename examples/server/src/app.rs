@@ -35,9 +35,9 @@ struct Shared {
 }
 
 impl App {
-    pub(crate) async fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
+    pub(crate) fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
         let board = Board::new(config.limits_sse_max, wired.silent.clone());
-        let counts = Counts::open(&wired.file).await?;
+        let counts = Counts::of(&config.sql_url)?;
         Ok(Self(Arc::new(Shared { config, wired, board, meters: Meters::new(), counts })))
     }
 

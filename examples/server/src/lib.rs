@@ -1,4 +1,4 @@
-//! A complete first-come-first-served shop on `flashsale`: a gate in memory or on Redis, SQLite ledger.
+//! A complete first-come-first-served shop on `flashsale`: a gate in memory or on Redis, a ledger on SQLite, PostgreSQL or MariaDB.
 //!
 //! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: `serve` lets it in,
 //! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod extract;
 mod gate;
+mod ledger;
 mod meters;
 mod pages;
 mod problem;
@@ -23,6 +24,6 @@ mod wiring;
 pub use app::openapi;
 pub use clock::ShiftedClock;
 pub use gate::GateError;
+pub use ledger::LedgerError;
 pub use problem::{CODES, CodeNo, Problem};
 pub use serve::{Running, StartError, start};
-pub use wiring::file;

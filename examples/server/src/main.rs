@@ -99,7 +99,7 @@ async fn run(config: Config) -> ExitCode {
     };
     let url = format!("http://{}", running.address());
     say(&format!("listening on {url}\nopen {url}/ in a browser; {url}/docs describes the API\n"));
-    say(&format!("the ledger is {database}\n"));
+    say(&format!("the ledger is {database:?}\n"));
     if let Some(error) = running.gate_is_silent() {
         tracing::error!(%error, "REDIS DOES NOT ANSWER: nothing is sold until it does");
         say("REDIS DOES NOT ANSWER: purchases are answered 503 until it does\n");

@@ -30,6 +30,7 @@ use tower::Service;
 use crate::app::{App, router};
 use crate::config::{Config, Switch};
 use crate::gate::GateError;
+use crate::ledger::{self, LedgerError};
 use crate::problem::Problem;
 use crate::{routes, seed, stream, wiring};
 
@@ -43,9 +44,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The ledger cannot be opened or wired.
+    /// The ledger cannot be opened.
     #[error(transparent)]
-    Ledger(#[from] BackendError),
+    Ledger(#[from] LedgerError),
+    /// The ledger failed once it was open, or cannot be wired.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The gate on Redis cannot be used.
     #[error(transparent)]
     Gate(#[from] GateError),
@@ -95,14 +99,14 @@ impl Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let turn = wiring::turn_to_set_up(&config).await?;
+    let turn = ledger::turn_to_set_up(&config.sql_url).await?;
     let wired = wiring::wire(&config).await?;
     if config.seed_enabled == Switch::On {
         seed::plant(&wired.flash, &config).await?;
     }
     drop(turn);
     let (bind, silent) = (config.http_bind, wired.silent.clone());
-    let app = App::new(config, wired).await?;
+    let app = App::new(config, wired)?;
     app.board().renew(app.flash(), app.now()).await?;
     let failed = |error| StartError::Bind { address: bind, error };
     let listener = TcpListener::bind(bind).await.map_err(failed)?;

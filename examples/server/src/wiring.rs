@@ -1,9 +1,7 @@
-//! The ports: which backend serves which noun, over one SQLite file.
+//! The ports: which backend serves which noun, over one gate and one ledger.
 //!
 //! Owns the wiring and the choice of a provider by the way to pay. Does not serve anything.
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +13,11 @@ use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
 use flashsale_core::{BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, Wallet};
-use flashsale_sql::SqliteLedger;
 
 use crate::clock::ShiftedClock;
 use crate::config::{Config, Switch};
 use crate::gate::{self, Kept};
+use crate::ledger::{self, Ledger};
 use crate::serve::StartError;
 
 /// The account that gets the money of orders paid by wallet.
@@ -36,84 +34,36 @@ pub(crate) struct Wired {
     pub(crate) wallet: Wallet,
     pub(crate) clock: Arc<ShiftedClock>,
     pub(crate) host: Arc<dyn Host>,
-    pub(crate) ledger: SqliteLedger,
-    pub(crate) file: PathBuf,
+    pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) kept: Kept,
     /// Why the gate did not answer at the start.
     pub(crate) silent: Option<BackendError>,
 }
 
-/// How long a server waits for others that set up the same file.
-const SET_UP_MAX: Duration = Duration::from_secs(30);
-/// How often it looks whether they are through.
-const SET_UP_LOOK: Duration = Duration::from_millis(10);
-
-/// The turn to set up a ledger's file, until it is dropped, or the process ends.
-#[derive(Debug)]
-pub(crate) struct SetUp(#[expect(dead_code, reason = "the lock ends when the file is closed")] File);
-
-/// Waits for the turn: servers that start together must not migrate and seed one file at the same time.
-pub(crate) async fn turn_to_set_up(config: &Config) -> Result<SetUp, BackendError> {
-    let failed = |error| BackendError::new(ErrorKind::Misconfigured, "sql.url", error);
-    let ledger = file(&config.sql_url)?;
-    if let Some(directory) = ledger.parent().filter(|path| *path != Path::new("")) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
-    // A file of its own: closing the ledger's would end locks that the database has on it.
-    let mut name = ledger.into_os_string();
-    name.push(".start");
-    let lock = File::create(&name).map_err(failed)?;
-    let began = std::time::Instant::now();
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(SetUp(lock)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > SET_UP_MAX => {
-                let why =
-                    format!("another server has been setting up the ledger for long; it locks {}", name.display());
-                return Err(BackendError::unavailable("sql.url", why));
-            }
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(SET_UP_LOOK).await,
-        }
-    }
-}
-
-/// The file of a `sqlite://` URL.
-///
-/// # Errors
-/// [`ErrorKind::Misconfigured`] for any other URL.
-pub fn file(url: &str) -> Result<PathBuf, BackendError> {
-    match url.strip_prefix("sqlite://").map(|rest| rest.split('?').next().unwrap_or(rest)) {
-        Some(path) if !path.is_empty() && path != ":memory:" => Ok(PathBuf::from(path)),
-        _ => Err(BackendError::new(ErrorKind::Misconfigured, "sql.url", "the ledger is a file: sqlite://PATH")),
-    }
-}
-
 /// Opens the ledger and wires everything over it.
 pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
-    let file = file(&config.sql_url)?;
     let clock = ShiftedClock::shared();
     if config.dev_clock == Switch::On {
         clock.forward(Timestamp::from_ms(i64::try_from(config.dev_clock_at_ms).unwrap_or(i64::MAX)));
     }
     let shared: Arc<dyn Clock> = clock.clone();
     let gate::Opened { gate, kept, silent } = gate::open(config, &shared).await?;
-    let ledger = SqliteLedger::open(&file).await?.with_clock(shared.clone());
+    let ledger = ledger::open(&config.sql_url, &shared).await?;
     let host = TokioHost::with_clock(shared);
-    let rows: Arc<dyn WalletLedger> = Arc::new(ledger.clone());
+    let rows: Arc<dyn WalletLedger> = ledger.clone();
     let seller = BuyerId::new(SELLER).expect("a constant name");
     let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
     let bus = InProcess::default();
     let ports = Ports {
         host: host.clone(),
         gate,
-        ledger: Arc::new(ledger.clone()),
-        coupons: Arc::new(ledger.clone()),
+        ledger: ledger.clone(),
+        coupons: ledger.clone(),
         payment: Arc::new(payment),
-        outbox: Arc::new(ledger.clone()),
+        outbox: ledger.clone(),
         sink: Arc::new(bus.clone()),
         source: Arc::new(bus),
-        dead: Arc::new(ledger.clone()),
+        dead: ledger.clone(),
     };
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let settings = Settings {
@@ -125,7 +75,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let flash = FlashSale::new(ports, settings)
         .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "settings", error))?;
     let wallet = Wallet::new(host.clone(), rows);
-    Ok(Wired { flash, wallet, clock, host, ledger, file, kept, silent })
+    Ok(Wired { flash, wallet, clock, host, ledger, kept, silent })
 }
 
 fn provider(config: &Config, host: &Arc<dyn Host>) -> Scripted {
@@ -209,20 +159,6 @@ impl PaymentGateway for Tills {
                 (Moved::Done, Moved::Done) => Moved::Done,
                 _ => Moved::Unknown,
             }),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_file_is_a_ledger_here() {
-        assert_eq!(file("sqlite://a/b.db").unwrap(), PathBuf::from("a/b.db"));
-        assert_eq!(file("sqlite:///a/b.db?mode=rwc").unwrap(), PathBuf::from("/a/b.db"));
-        for url in ["sqlite://", "sqlite://:memory:", "postgres://a/b", "b.db"] {
-            assert_eq!(file(url).unwrap_err().kind(), ErrorKind::Misconfigured, "{url}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError as FileError, Source, ValueKind};
 
-pub use table::{Config, Entry, KeyPrefix, Rate, RedisUrl, Switch, TABLE};
+pub use table::{Config, Database, Entry, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE};
 
 /// What names in the environment begin with.
 const PREFIX: &str = "FLASHSALE_";
@@ -157,16 +157,25 @@ impl Values {
     }
 }
 
-/// A value as it may be shown: user and password of a URL are left out, also where it is written wrongly.
+/// A value as it may be shown: user, password and what follows a `?` are left out of a URL, also where it is written wrongly.
 fn redacted(key: &str, text: &str) -> String {
     if !key.ends_with("url") {
         return text.to_owned();
     }
-    match (text.split_once("://"), text.rsplit_once('@')) {
+    // Databases take a password after the `?`, too; where an `@` follows, nobody knows what belongs to one.
+    let (text, end) = match text.split_once('?') {
+        Some((before, rest)) if rest.contains('@') => {
+            (before.split_once("://").map_or("", |(scheme, _)| scheme), "://***")
+        }
+        Some((before, _)) => (before, "?***"),
+        None => (text, ""),
+    };
+    let shown = match (text.split_once("://"), text.rsplit_once('@')) {
         (_, None) => text.to_owned(),
         (Some((scheme, _)), Some((_, place))) if !scheme.contains('@') => format!("{scheme}://***@{place}"),
         (_, Some((_, place))) => format!("***@{place}"),
-    }
+    };
+    shown + end
 }
 
 /// The keys and values of a file, tables joined by dots.
@@ -264,6 +273,11 @@ mod tests {
     fn passwords_of_urls_are_not_shown() {
         assert_eq!(redacted("sql.url", "mysql://u:secret@host/db"), "mysql://***@host/db");
         assert_eq!(redacted("sql.url", "sqlite://a/b.db"), "sqlite://a/b.db");
+        assert_eq!(redacted("sql.url", "postgres://u:p@host/db?password=secret"), "postgres://***@host/db?***");
+        for url in ["postgres://u@host/db?password=se@cret", "postgres://u:se?cret@host/db", "u:se?cret@host/db"] {
+            let shown = redacted("sql.url", url);
+            assert!(shown.ends_with("***") && !shown.contains("se") && !shown.contains("cret"), "{shown}");
+        }
         for url in ["redis://u:p@ss/word@host:1", "redis:u:secret@host:1", "u:a://secret@host:1", "secret@host:1"] {
             let shown = redacted("redis.url", url);
             assert!(shown.ends_with("***@host:1"), "{shown}");
@@ -282,17 +296,33 @@ mod tests {
             let told = refused("redis.url", url);
             assert!(told.starts_with("redis.url") && !told.contains("secret"), "{told}");
         }
+        for url in [
+            "postgre://u:secret@host/db",
+            "u:secret@host/db",
+            "mysql://u:secret@host:port/db",
+            "sqlite://",
+            "postgres://u:secret@host:1:2",
+        ] {
+            let told = refused("sql.url", url);
+            assert!(told.starts_with("sql.url") && !told.contains("secret"), "{told}");
+        }
+        assert!(
+            refused("sql.url", "oracle://host/db").contains("it begins with sqlite://PATH, postgres:// or mysql://")
+        );
         assert!(refused("redis.prefix", "a{b}").contains("redis.prefix"));
         assert!(refused("redis.response-timeout-ms", "0").contains("from 1 to 60000"));
     }
 
     #[test]
     fn settings_that_are_logged_hold_no_password() {
-        let flags = [("redis.url".to_owned(), "redis://u:secret@host".to_owned())];
+        let flags = [("redis.url", "redis://u:secret@host"), ("sql.url", "mysql://u:secret@db/shop")];
+        let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let values = Values::gather(None, [], flags).unwrap();
         let config = values.config().unwrap();
         assert_eq!(config.redis_url.as_ref().map(RedisUrl::secret), Some("redis://u:secret@host"));
+        assert_eq!((config.sql_url.secret(), config.sql_url.word()), ("mysql://u:secret@db/shop", "mysql"));
         let told = format!("{config:?}{}", values.shown());
-        assert!(told.contains("redis://***@host") && !told.contains("secret"), "{told}");
+        assert!(told.contains("redis://***@host") && told.contains("mysql://***@db/shop"), "{told}");
+        assert!(!told.contains("secret"), "{told}");
     }
 }

@@ -7,9 +7,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use flashsale_core::SaleId;
 use flashsale_redis::RedisConfig;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 
 /// One setting.
 #[derive(Debug, Clone)]
@@ -58,6 +61,54 @@ pub enum Switch {
 /// A share of one: 0 is never, 1 always.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate(pub f64);
+
+/// What the ledger is kept in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// This file of SQLite.
+    Sqlite(PathBuf),
+    /// PostgreSQL.
+    Postgres,
+    /// MariaDB or MySQL.
+    MySql,
+}
+
+/// Where the ledger is. Its [`Debug`] leaves user and password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SqlUrl {
+    text: String,
+    database: Database,
+}
+
+impl SqlUrl {
+    /// The URL, with its password.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.text
+    }
+
+    /// What it leads to.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The word for it: its scheme.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.database {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres => "postgres",
+            Database::MySql => "mysql",
+        }
+    }
+}
+
+impl fmt::Debug for SqlUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&super::redacted("sql.url", &self.text))
+    }
+}
 
 /// Where Redis is. Its [`Debug`] leaves user and password out.
 #[derive(Clone, PartialEq, Eq)]
@@ -141,6 +192,27 @@ impl Setting for PathBuf {
     }
 }
 
+impl Setting for SqlUrl {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        // The drivers tell what is wrong without the value.
+        let wrong = |error: sqlx::Error| error.to_string();
+        let database = match text.split_once("://") {
+            Some(("sqlite", rest)) => match rest.split('?').next() {
+                Some(path) if !path.is_empty() && path != ":memory:" => Database::Sqlite(PathBuf::from(path)),
+                _ => return Err("the ledger is a file: sqlite://PATH".to_owned()),
+            },
+            Some(("postgres" | "postgresql", _)) => {
+                PgConnectOptions::from_str(text).map(|_| Database::Postgres).map_err(wrong)?
+            }
+            Some(("mysql" | "mariadb", _)) => {
+                MySqlConnectOptions::from_str(text).map(|_| Database::MySql).map_err(wrong)?
+            }
+            _ => return Err("it begins with sqlite://PATH, postgres:// or mysql:// (MariaDB too)".to_owned()),
+        };
+        Ok(Self { text: text.to_owned(), database })
+    }
+}
+
 impl Setting for RedisUrl {
     fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
         // What is no URL at all may be a password all the same: no word of it is told.
@@ -221,8 +293,8 @@ settings! {
     "http.shutdown_ms" http_shutdown_ms: u64 = "15000" in 0 to 600000,
         "How long a shutdown waits for what is on its way",
         "Longer than a request may take, so that every answer still goes out.";
-    "sql.url" sql_url: String = "sqlite://flashsale-data/flashsale.db",
-        "The ledger's database: `sqlite://PATH`",
+    "sql.url" sql_url: SqlUrl = "sqlite://flashsale-data/flashsale.db",
+        "The ledger's database: `sqlite://PATH`, `postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE` (MariaDB too)",
         "A file in a directory of its own needs nothing to be installed and survives a crash.";
     "redis.url" redis_url: Option<RedisUrl> = "",
         "Where the gate is: `redis://`, `redis+sentinel://` or `redis+cluster://` (`rediss` for TLS); without it, in this process's memory",

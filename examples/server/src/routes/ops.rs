@@ -101,7 +101,7 @@ async fn version(State(app): State<App>) -> Response {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         gate: app.wired().kept.word(),
-        ledger: "sqlite",
+        ledger: app.config().sql_url.word(),
         events: "process",
     };
     json(StatusCode::OK, &view)
