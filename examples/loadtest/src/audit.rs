@@ -48,9 +48,9 @@ pub(crate) async fn audit(ledger: &Ledger, scope: &Scope, received: &Received) -
     for sale in ledger.sales(scope).await? {
         items(ledger, &sale, &mut found).await?;
         orders(ledger, &sale, &mut found).await?;
-        let sql = "SELECT id, state FROM orders WHERE sale = ?";
-        let rows: Vec<(String, String)> = sqlx::query_as(sql).bind(&sale).fetch_all(&ledger.pool).await?;
-        states.extend(rows);
+        for row in ledger.rows.of("SELECT id, state FROM orders WHERE sale = ?", &[&sale]).await? {
+            states.insert(row.text(0)?, row.text(1)?);
+        }
     }
     for campaign in &scope.campaigns {
         coupons(ledger, campaign, &mut found).await?;
@@ -64,14 +64,14 @@ pub(crate) async fn audit(ledger: &Ledger, scope: &Scope, received: &Received) -
 async fn items(ledger: &Ledger, sale: &str, found: &mut Audit) -> Result<(), Failure> {
     // By state: what the orders say. By line: what the lines say. `allocated`: what the item says.
     let sql = format!(
-        "SELECT i.total, i.allocated, COALESCE(SUM(CASE WHEN o.state IN {HOLDS_UNITS} THEN l.units END), 0),
-                COALESCE(SUM(CASE WHEN l.live THEN l.units END), 0)
+        "SELECT i.total, i.allocated,
+                CAST(COALESCE(SUM(CASE WHEN o.state IN {HOLDS_UNITS} THEN l.units END), 0) AS BIGINT),
+                CAST(COALESCE(SUM(CASE WHEN l.live = 1 THEN l.units END), 0) AS BIGINT)
          FROM item i LEFT JOIN line l ON l.item = i.id AND l.sale = i.sale LEFT JOIN orders o ON o.id = l.order_id
          WHERE i.sale = ? GROUP BY i.id, i.total, i.allocated"
     );
-    let rows: Vec<(i64, i64, i64, i64)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sale).fetch_all(&ledger.pool).await?;
-    for (total, allocated, by_state, by_line) in rows {
+    for row in ledger.rows.of(&sql, &[sale]).await? {
+        let (total, allocated, by_state, by_line) = (row.int(0)?, row.int(1)?, row.int(2)?, row.int(3)?);
         let most = allocated.max(by_state).max(by_line);
         let above = (most - total).max(0) + (by_state.max(by_line) - allocated).max(0);
         // What the item counts as taken and no live order has; and what no line keeps for a live order.
@@ -84,71 +84,70 @@ async fn items(ledger: &Ledger, sale: &str, found: &mut Audit) -> Result<(), Fai
 
 /// Orders that are there twice, buyers beyond their limit, orders that never ended.
 async fn orders(ledger: &Ledger, sale: &str, found: &mut Audit) -> Result<(), Failure> {
-    let twice = "SELECT COALESCE(SUM(n - 1), 0) FROM (SELECT COUNT(*) n FROM orders WHERE sale = ? GROUP BY id)";
+    let twice = beyond_one("SELECT COUNT(*) n FROM orders WHERE sale = ? GROUP BY id");
     let limit = format!(
-        "SELECT COALESCE(SUM(units - buyer_limit), 0) FROM
+        "SELECT CAST(COALESCE(SUM(units - buyer_limit), 0) AS BIGINT) FROM
          (SELECT i.buyer_limit, SUM(l.units) units FROM line l JOIN orders o ON o.id = l.order_id
           JOIN item i ON i.sale = l.sale AND i.id = l.item
-          WHERE l.sale = ? AND o.state IN {HOLDS_UNITS} GROUP BY l.item, o.buyer, i.buyer_limit)
+          WHERE l.sale = ? AND o.state IN {HOLDS_UNITS} GROUP BY l.item, o.buyer, i.buyer_limit) bought
          WHERE units > buyer_limit"
     );
-    let lines = "SELECT COALESCE(SUM(n - 1), 0) FROM
-         (SELECT COUNT(*) n FROM line WHERE sale = ? GROUP BY order_id, item)";
-    let facts = "SELECT COALESCE(SUM(n - 1), 0) FROM (SELECT COUNT(*) n FROM outbox x JOIN orders o ON o.id = x.subject
-         WHERE o.sale = ? GROUP BY x.subject, x.version, x.kind)";
-    for sql in [twice, &limit, lines, facts] {
-        found.duplicated += one(ledger, sql, sale).await?;
+    let lines = beyond_one("SELECT COUNT(*) n FROM line WHERE sale = ? GROUP BY order_id, item");
+    let facts = beyond_one(
+        "SELECT COUNT(*) n FROM outbox x JOIN orders o ON o.id = x.subject
+         WHERE o.sale = ? GROUP BY x.subject, x.version, x.kind",
+    );
+    for sql in [twice, limit, lines, facts] {
+        found.duplicated += count(ledger, &sql, &[sale]).await?;
     }
     // Its units are allocated and will not be sold: once everything has settled nothing may be on its way.
     let open = format!(
-        "SELECT COALESCE(SUM(l.units), 0) FROM line l JOIN orders o ON o.id = l.order_id
+        "SELECT CAST(COALESCE(SUM(l.units), 0) AS BIGINT) FROM line l JOIN orders o ON o.id = l.order_id
          WHERE l.sale = ? AND o.state IN {OPEN}"
     );
-    found.leaked += one(ledger, &open, sale).await?;
+    found.leaked += count(ledger, &open, &[sale]).await?;
     // Promised a unit that nothing counts: the same unit can be sold again.
     let uncounted = format!(
-        "SELECT COUNT(*) FROM orders WHERE sale = ?1 AND state IN {HOLDS_UNITS}
-         AND id NOT IN (SELECT order_id FROM line WHERE sale = ?1)"
+        "SELECT COUNT(*) FROM orders WHERE sale = ? AND state IN {HOLDS_UNITS}
+         AND id NOT IN (SELECT order_id FROM line WHERE sale = ?)"
     );
-    found.oversold += one(ledger, &uncounted, sale).await?;
+    found.oversold += count(ledger, &uncounted, &[sale, sale]).await?;
     Ok(())
 }
 
 /// Coupons: two to a member in a window, used twice, or marked as used by an order that has no use of it.
 async fn coupons(ledger: &Ledger, campaign: &str, found: &mut Audit) -> Result<(), Failure> {
-    let twice = "SELECT COALESCE(SUM(n - 1), 0) FROM
-         (SELECT COUNT(*) n FROM coupon WHERE campaign = ? GROUP BY \"window\", member)";
-    let used_twice = format!(
-        "SELECT COALESCE(SUM(n - 1), 0) FROM (SELECT COUNT(*) n FROM orders o JOIN coupon c ON c.id = o.coupon
-         WHERE c.campaign = ? AND o.state IN {HOLDS_UNITS} GROUP BY c.id)"
-    );
-    found.duplicated += one(ledger, twice, campaign).await? + one(ledger, &used_twice, campaign).await?;
+    let twice = beyond_one("SELECT COUNT(*) n FROM coupon WHERE campaign = ? GROUP BY \"window\", member");
+    let used_twice = beyond_one(&format!(
+        "SELECT COUNT(*) n FROM orders o JOIN coupon c ON c.id = o.coupon
+         WHERE c.campaign = ? AND o.state IN {HOLDS_UNITS} GROUP BY c.id"
+    ));
+    found.duplicated += count(ledger, &twice, &[campaign]).await? + count(ledger, &used_twice, &[campaign]).await?;
     // A coupon that an ended order still keeps; trades stand in the wallet, not among the orders.
     let kept = "SELECT COUNT(*) FROM coupon c JOIN orders o ON o.id = c.used_by
          WHERE c.campaign = ? AND o.state IN ('cancelled', 'refused')";
     // One that an order uses and that could be used again.
     let free = format!(
         "SELECT COUNT(*) FROM orders o JOIN coupon c ON c.id = o.coupon
-         WHERE c.campaign = ? AND o.state IN {HOLDS_UNITS} AND c.used_by IS NOT o.id"
+         WHERE c.campaign = ? AND o.state IN {HOLDS_UNITS} AND (c.used_by IS NULL OR c.used_by <> o.id)"
     );
-    found.leaked += one(ledger, kept, campaign).await?;
-    found.duplicated += one(ledger, &free, campaign).await?;
+    found.leaked += count(ledger, kept, &[campaign]).await?;
+    found.duplicated += count(ledger, &free, &[campaign]).await?;
     // A window's cap is its sale's total; an issued coupon without its order, or the other way round, is one of the two.
     let rows = "SELECT COUNT(*) FROM coupon c WHERE c.campaign = ? AND NOT EXISTS
-         (SELECT 1 FROM orders o WHERE o.sale = c.campaign || ':' || c.\"window\" AND o.buyer = c.member AND o.state = 'confirmed')";
-    found.oversold += one(ledger, rows, campaign).await?;
+         (SELECT 1 FROM orders o WHERE o.sale = CONCAT(c.campaign, ':', c.\"window\") AND o.buyer = c.member AND o.state = 'confirmed')";
+    found.oversold += count(ledger, rows, &[campaign]).await?;
     Ok(())
 }
 
 /// Money: every balance is the sum of its entries, and no request moved a wallet twice.
 async fn wallets(ledger: &Ledger, scope: &Scope, found: &mut Audit) -> Result<(), Failure> {
     for member in &scope.members {
-        let sum = "SELECT ABS(COALESCE((SELECT balance FROM wallet WHERE member = ?1), 0)
-             - COALESCE((SELECT SUM(amount) FROM wallet_entry WHERE member = ?1), 0))";
-        let twice = "SELECT COALESCE(SUM(n - 1), 0) FROM
-             (SELECT COUNT(*) n FROM wallet_entry WHERE member = ? GROUP BY cause, kind)";
-        found.leaked += one(ledger, sum, member).await?;
-        found.duplicated += one(ledger, twice, member).await?;
+        let sum = "SELECT CAST(ABS(COALESCE((SELECT balance FROM wallet WHERE member = ?), 0)
+             - COALESCE((SELECT SUM(amount) FROM wallet_entry WHERE member = ?), 0)) AS BIGINT)";
+        let twice = beyond_one("SELECT COUNT(*) n FROM wallet_entry WHERE member = ? GROUP BY cause, kind");
+        found.leaked += count(ledger, sum, &[member, member]).await?;
+        found.duplicated += count(ledger, &twice, &[member]).await?;
     }
     Ok(())
 }
@@ -164,28 +163,34 @@ async fn lost(
     let mut lost = received.orders.iter().filter(|id| !kept(id)).count();
     let mut there = HashSet::new();
     for campaign in &scope.campaigns {
-        let sql = "SELECT id FROM coupon WHERE campaign = ?";
-        let ids: Vec<String> = sqlx::query_scalar(sql).bind(campaign).fetch_all(&ledger.pool).await?;
-        there.extend(ids);
+        for row in ledger.rows.of("SELECT id FROM coupon WHERE campaign = ?", &[campaign]).await? {
+            there.insert(row.text(0)?);
+        }
     }
     lost += received.coupons.iter().filter(|id| !there.contains(*id)).count();
     for request in &received.wallet {
         let sql = "SELECT COUNT(*) FROM wallet_request WHERE id = ?";
-        lost += usize::from(one(ledger, sql, request).await? == 0);
+        lost += usize::from(count(ledger, sql, &[request]).await? == 0);
     }
     Ok(lost as u64)
 }
 
-async fn one(ledger: &Ledger, sql: &str, bind: &str) -> Result<u64, Failure> {
-    let n: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).bind(bind).fetch_one(&ledger.pool).await?;
-    Ok(n.unsigned_abs())
+/// How many rows of groups there are beyond the first of each; `groups` counts them as `n`.
+fn beyond_one(groups: &str) -> String {
+    format!("SELECT CAST(COALESCE(SUM(n - 1), 0) AS BIGINT) FROM ({groups}) counted")
+}
+
+async fn count(ledger: &Ledger, sql: &str, values: &[&str]) -> Result<u64, Failure> {
+    ledger.rows.one(sql, values).await?.count(0)
 }
 
 #[cfg(test)]
 mod tests {
+    use flashsale_services::{MariaDb, MariaDbOptions, Postgres, PostgresOptions};
     use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
     use super::*;
+    use crate::rows::Rows;
 
     /// The columns that the audit reads, without the constraints that would keep a violation out.
     const BARE: &str = "
@@ -243,7 +248,7 @@ mod tests {
         run(&pool, BARE).await;
         run(&pool, CLEAN).await;
         run(&pool, planted).await;
-        audit(&Ledger { pool }, &scope(), &received()).await.unwrap()
+        audit(&Ledger { rows: Rows::Sqlite(pool) }, &scope(), &received()).await.unwrap()
     }
 
     #[tokio::test]
@@ -251,83 +256,110 @@ mod tests {
         assert_eq!(found("").await, Audit::default());
     }
 
+    const OVERSOLD: [(&str, u64); 6] = [
+        ("UPDATE item SET total = 1 WHERE sale = 's'", 1),
+        // Sold to two, counted as one: by lines, by states, by both.
+        ("UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
+        ("UPDATE item SET total = 1, allocated = 1 WHERE sale = 's'", 2),
+        ("UPDATE item SET total = 1 WHERE sale = 'c:w'", 1),
+        // Sold, and counted nowhere.
+        ("DELETE FROM line WHERE order_id = 'b~1'; UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
+        // A coupon that no order of its window stands for.
+        ("INSERT INTO coupon VALUES ('c~w~z', 'c', 'w', 'z', NULL)", 1),
+    ];
+
     #[tokio::test]
     async fn what_is_oversold_is_found() {
-        for (planted, units) in [
-            ("UPDATE item SET total = 1 WHERE sale = 's'", 1),
-            // Sold to two, counted as one: by lines, by states, by both.
-            ("UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
-            ("UPDATE item SET total = 1, allocated = 1 WHERE sale = 's'", 2),
-            ("UPDATE item SET total = 1 WHERE sale = 'c:w'", 1),
-            // Sold, and counted nowhere.
-            ("DELETE FROM line WHERE order_id = 'b~1'; UPDATE item SET allocated = 1 WHERE sale = 's'", 1),
-            // A coupon that no order of its window stands for.
-            ("INSERT INTO coupon VALUES ('c~w~z', 'c', 'w', 'z', NULL)", 1),
-        ] {
+        for (planted, units) in OVERSOLD {
             assert_eq!(found(planted).await, Audit { oversold: units, ..Audit::default() }, "{planted}");
         }
     }
 
+    const LOST: [&str; 3] = [
+        "DELETE FROM orders WHERE id = 'd~1'",
+        "UPDATE orders SET state = 'refused' WHERE id = 'd~1'",
+        "DELETE FROM wallet_request WHERE id = 'b~wallet~t'",
+    ];
+
     #[tokio::test]
     async fn what_is_lost_is_found() {
-        for planted in [
-            "DELETE FROM orders WHERE id = 'd~1'",
-            "UPDATE orders SET state = 'refused' WHERE id = 'd~1'",
-            "DELETE FROM wallet_request WHERE id = 'b~wallet~t'",
-        ] {
+        for planted in LOST {
             assert_eq!(found(planted).await, Audit { lost: 1, ..Audit::default() }, "{planted}");
         }
         assert_eq!(found("DELETE FROM coupon WHERE member = 'b'").await.lost, 1);
     }
 
+    const LEAKED: [(&str, u64); 6] = [
+        // Counted as taken, and nobody has it.
+        ("UPDATE item SET allocated = 3 WHERE sale = 's'", 1),
+        // Never ended: its unit is neither sold nor free.
+        ("UPDATE orders SET state = 'paying' WHERE id = 'b~1'", 1),
+        // Ended, and the item still counts it.
+        ("UPDATE line SET live = 0 WHERE order_id = 'b~1'; UPDATE orders SET state = 'cancelled' WHERE id = 'b~1'", 1),
+        // Undone, and the coupon is still used.
+        ("UPDATE coupon SET used_by = 'd~1' WHERE member = 'b'", 1),
+        // Ten that came from nowhere.
+        ("UPDATE wallet SET balance = 10010 WHERE member = 'seller'", 10),
+        ("DELETE FROM wallet WHERE member = 'b'", 3_000),
+    ];
+
     #[tokio::test]
     async fn what_has_leaked_is_found() {
-        for (planted, leaked) in [
-            // Counted as taken, and nobody has it.
-            ("UPDATE item SET allocated = 3 WHERE sale = 's'", 1),
-            // Never ended: its unit is neither sold nor free.
-            ("UPDATE orders SET state = 'paying' WHERE id = 'b~1'", 1),
-            // Ended, and the item still counts it.
-            (
-                "UPDATE line SET live = 0 WHERE order_id = 'b~1'; UPDATE orders SET state = 'cancelled' WHERE id = 'b~1'",
-                1,
-            ),
-            // Undone, and the coupon is still used.
-            ("UPDATE coupon SET used_by = 'd~1' WHERE member = 'b'", 1),
-            // Ten that came from nowhere.
-            ("UPDATE wallet SET balance = 10010 WHERE member = 'seller'", 10),
-            ("DELETE FROM wallet WHERE member = 'b'", 3_000),
-        ] {
+        for (planted, leaked) in LEAKED {
             assert_eq!(found(planted).await, Audit { leaked, ..Audit::default() }, "{planted}");
         }
     }
 
+    // A live order whose line is dead, and a dead order whose line is live: the item agrees with one of the two.
+    const DISAGREE: [&str; 3] = [
+        "UPDATE line SET live = 0 WHERE order_id = 'b~1'",
+        "UPDATE line SET live = 1 WHERE order_id = 'd~1'",
+        "UPDATE orders SET state = 'cancelled' WHERE id = 'b~1'",
+    ];
+
     #[tokio::test]
     async fn lines_and_states_that_disagree_are_found() {
-        // A live order whose line is dead, and a dead order whose line is live: the item agrees with one of the two.
-        for planted in [
-            "UPDATE line SET live = 0 WHERE order_id = 'b~1'",
-            "UPDATE line SET live = 1 WHERE order_id = 'd~1'",
-            "UPDATE orders SET state = 'cancelled' WHERE id = 'b~1'",
-        ] {
+        for planted in DISAGREE {
             assert!(!found(planted).await.is_clean(), "{planted}");
         }
     }
 
+    const TWICE: [&str; 7] = [
+        "INSERT INTO orders VALUES ('e~1', 's', 'e', 'refused', 'sold_out', NULL)",
+        "INSERT INTO outbox VALUES ('a~1', 2, 'confirmed')",
+        "INSERT INTO coupon VALUES ('c~w~a', 'c', 'w', 'a', NULL)",
+        // A second unit for one buyer; a second order on one coupon; one that an order uses and that is free again.
+        "UPDATE orders SET buyer = 'a' WHERE id = 'b~1'",
+        "UPDATE orders SET coupon = 'c~w~a' WHERE id = 'b~1'",
+        "UPDATE coupon SET used_by = NULL WHERE member = 'a'",
+        "INSERT INTO wallet_entry VALUES ('seller', 'received', 0, 'b~wallet~t')",
+    ];
+
     #[tokio::test]
     async fn what_is_there_twice_is_found() {
-        for planted in [
-            "INSERT INTO orders VALUES ('e~1', 's', 'e', 'refused', 'sold_out', NULL)",
-            "INSERT INTO outbox VALUES ('a~1', 2, 'confirmed')",
-            "INSERT INTO coupon VALUES ('c~w~a', 'c', 'w', 'a', NULL)",
-            // A second unit for one buyer; a second order on one coupon; one that an order uses and that is free again.
-            "UPDATE orders SET buyer = 'a' WHERE id = 'b~1'",
-            "UPDATE orders SET coupon = 'c~w~a' WHERE id = 'b~1'",
-            "UPDATE coupon SET used_by = NULL WHERE member = 'a'",
-            "INSERT INTO wallet_entry VALUES ('seller', 'received', 0, 'b~wallet~t')",
-        ] {
+        for planted in TWICE {
             let audit = found(planted).await;
             assert!(audit.duplicated >= 1 && audit.lost == 0, "{planted}: {audit:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_audit_finds_the_same_on_every_database() {
+        let (postgres, mariadb) =
+            (Postgres::start(&PostgresOptions::default()), MariaDb::start(&MariaDbOptions::default()));
+        // With columns as the ledger's: ids are bytes on MariaDB.
+        let on_mariadb = |text: &str| text.replace('"', "`").replace("TEXT", "VARBINARY(255)");
+        let pairs = OVERSOLD.iter().chain(&LEAKED).map(|(planted, _)| *planted);
+        for planted in pairs.chain(LOST).chain(DISAGREE).chain(TWICE).chain([""]) {
+            let expected = found(planted).await;
+            let all = format!("{BARE}{CLEAN}{planted}");
+            postgres.sql(&format!("DROP SCHEMA public CASCADE; CREATE SCHEMA public; {all}")).unwrap();
+            let fresh = "DROP DATABASE flashsale; CREATE DATABASE flashsale; USE flashsale;";
+            mariadb.sql(&on_mariadb(&format!("{fresh}{all}"))).unwrap();
+            for url in [postgres.url(), mariadb.url()] {
+                let ledger = Ledger::open(&url).await.unwrap();
+                assert_eq!(audit(&ledger, &scope(), &received()).await.unwrap(), expected, "{url}: {planted}");
+            }
         }
     }
 
@@ -344,7 +376,7 @@ mod tests {
                  VALUES ('a~1', 's', 0, 'confirmed', 1, 1, 1, 'unit*1', 5, 0, 5, 0, 0);",
         )
         .await;
-        let ledger = Ledger { pool };
+        let ledger = Ledger { rows: Rows::Sqlite(pool) };
         let scope = Scope { sales: vec!["s".into()], ..scope() };
         let received = Received { orders: vec!["a~1".into(), "b~1".into()], ..Received::default() };
         let audit = audit(&ledger, &scope, &received).await.unwrap();

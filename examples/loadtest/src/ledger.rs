@@ -1,13 +1,10 @@
 //! Reads the ledger's rows: with this tool's own SQL, on a connection that cannot write.
 //!
-//! Owns the connection and the plain figures. What must not be found in the rows is [`audit`](crate::audit)'s.
-
-use std::path::Path;
-use std::time::Duration;
-
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+//! Owns the plain figures. How each database is asked is in [`rows`](crate::rows); what must not be found is
+//! [`audit`](crate::audit)'s.
 
 use crate::Failure;
+use crate::rows::Rows;
 
 /// States in which an order is still on its way.
 pub(crate) const OPEN: &str = "('offered', 'accepted', 'paying', 'closing', 'refunding')";
@@ -25,10 +22,10 @@ pub(crate) struct Scope {
     pub(crate) members: Vec<String>,
 }
 
-/// The ledger's file.
+/// The ledger's database.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    pub(crate) pool: SqlitePool,
+    pub(crate) rows: Rows,
 }
 
 /// How the orders of a run ended.
@@ -47,11 +44,9 @@ pub(crate) struct Ended {
 }
 
 impl Ledger {
-    /// Opens the file for reading.
-    pub(crate) async fn open(file: &Path) -> Result<Self, Failure> {
-        let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(Duration::from_secs(5));
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        Ok(Self { pool })
+    /// Opens the database of a URL for reading.
+    pub(crate) async fn open(url: &str) -> Result<Self, Failure> {
+        Ok(Self { rows: Rows::open(url).await? })
     }
 
     /// The sales of a scope: those that it names, and the windows of its campaigns.
@@ -59,48 +54,49 @@ impl Ledger {
         let mut sales = scope.sales.clone();
         for campaign in &scope.campaigns {
             // ';' is the character after ':': this is "begins with `campaign:`" by the index.
-            let windows: Vec<String> = sqlx::query_scalar("SELECT id FROM sale WHERE id >= ? AND id < ? ORDER BY id")
-                .bind(format!("{campaign}:"))
-                .bind(format!("{campaign};"))
-                .fetch_all(&self.pool)
-                .await?;
-            sales.extend(windows);
+            let (from, to) = (format!("{campaign}:"), format!("{campaign};"));
+            let text = "SELECT id FROM sale WHERE id >= ? AND id < ? ORDER BY id";
+            for row in self.rows.of(text, &[&from, &to]).await? {
+                sales.push(row.text(0)?);
+            }
         }
         Ok(sales)
     }
 
     /// How the orders of one sale ended, so far.
     pub(crate) async fn ended(&self, sale: &str) -> Result<Ended, Failure> {
-        let sql = format!(
-            "SELECT COUNT(*), COALESCE(SUM(state = 'confirmed'), 0),
-                    COALESCE(SUM(state = 'cancelled' AND reason IN ('declined', 'insufficient')), 0),
-                    COALESCE(SUM(state = 'cancelled' AND reason = 'buyer_left'), 0), COALESCE(SUM(state IN {OPEN}), 0)
+        let text = format!(
+            "SELECT COUNT(*), COUNT(CASE WHEN state = 'confirmed' THEN 1 END),
+                    COUNT(CASE WHEN state = 'cancelled' AND reason IN ('declined', 'insufficient') THEN 1 END),
+                    COUNT(CASE WHEN state = 'cancelled' AND reason = 'buyer_left' THEN 1 END),
+                    COUNT(CASE WHEN state IN {OPEN} THEN 1 END)
              FROM orders WHERE sale = ?"
         );
-        let row: (i64, i64, i64, i64, i64) =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sale).fetch_one(&self.pool).await?;
-        let [rows, confirmed, declined, left, open] = [row.0, row.1, row.2, row.3, row.4].map(i64::unsigned_abs);
-        Ok(Ended { rows, confirmed, declined, left, open })
+        let row = self.rows.one(&text, &[sale]).await?;
+        Ok(Ended {
+            rows: row.count(0)?,
+            confirmed: row.count(1)?,
+            declined: row.count(2)?,
+            left: row.count(3)?,
+            open: row.count(4)?,
+        })
     }
 
     /// Units of a sale that are free, and its orders that may still give some back.
     pub(crate) async fn free_and_open(&self, sale: &str) -> Result<(u64, u64), Failure> {
-        let sql = format!(
-            "SELECT (SELECT COALESCE(SUM(total - allocated), 0) FROM item WHERE sale = ?1),
-                    (SELECT COUNT(*) FROM orders WHERE sale = ?1 AND state IN {OPEN})"
+        let text = format!(
+            "SELECT (SELECT CAST(COALESCE(SUM(total - allocated), 0) AS BIGINT) FROM item WHERE sale = ?),
+                    (SELECT COUNT(*) FROM orders WHERE sale = ? AND state IN {OPEN})"
         );
-        let row: (i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sale).fetch_one(&self.pool).await?;
-        Ok((row.0.unsigned_abs(), row.1.unsigned_abs()))
+        let row = self.rows.one(&text, &[sale, sale]).await?;
+        Ok((row.count(0)?, row.count(1)?))
     }
 
     /// Rows of coupons of a campaign, and distinct members among them, by window.
     pub(crate) async fn coupons(&self, campaign: &str) -> Result<Vec<(String, u64, u64)>, Failure> {
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT \"window\", COUNT(*), COUNT(DISTINCT member) FROM coupon WHERE campaign = ? GROUP BY 1 ORDER BY 1",
-        )
-        .bind(campaign)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|(window, n, members)| (window, n.unsigned_abs(), members.unsigned_abs())).collect())
+        let text = "SELECT \"window\", COUNT(*), COUNT(DISTINCT member) FROM coupon WHERE campaign = ? \
+                    GROUP BY \"window\" ORDER BY \"window\"";
+        let rows = self.rows.of(text, &[campaign]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.count(1)?, row.count(2)?))).collect()
     }
 }

@@ -11,9 +11,11 @@ mod fake;
 mod ledger;
 mod redis;
 mod report;
+mod rows;
 mod run;
 mod scenario;
 mod server;
+mod sql;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,7 +30,8 @@ use crate::redis::Gate;
 use crate::report::{Identity, Report};
 use crate::run::{Victim, Watch};
 use crate::scenario::{Scenario, Stage};
-use crate::server::{Clock, Plan, Servers};
+use crate::server::{Clock, Directory, Plan, Servers};
+use crate::sql::{Database, Kind};
 
 /// Why a run could not be played to its end.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +42,11 @@ pub(crate) enum Failure {
     /// The server does not do what it must for the scenario to be played.
     #[error("the server: {0}")]
     Server(String),
-    /// Redis does not start, or is not installed.
-    #[error("Redis: {0}")]
-    Redis(#[from] flashsale_services::StartError),
-    /// The ledger's file cannot be read, or is not what was expected.
-    #[error("the ledger's file: {0}")]
+    /// Redis or the database does not start, or is not installed.
+    #[error(transparent)]
+    Start(#[from] flashsale_services::StartError),
+    /// The ledger's rows cannot be read, or are not what was expected.
+    #[error("the ledger's rows: {0}")]
     Ledger(#[from] sqlx::Error),
     /// A file or a process failed.
     #[error(transparent)]
@@ -95,10 +98,10 @@ struct Wish {
     /// Which
     scenario: Scenario,
     /// A server that runs already, on loopback, with its development routes and the scenario's payment rates
-    #[arg(long, requires = "db")]
+    #[arg(long, requires = "rows")]
     url: Option<String>,
     /// The SQLite file of that server
-    #[arg(long, requires = "url")]
+    #[arg(long, requires = "url", group = "rows")]
     db: Option<PathBuf>,
     /// Also write the report here, as one JSON object
     #[arg(long)]
@@ -106,7 +109,7 @@ struct Wish {
     /// Chooses who leaves, and what the simulated payment does
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Kill the server after so many answers, start it again on the same file, and go on with the same keys
+    /// Kill the server after so many answers, start it again on the same ledger, and go on with the same keys
     #[arg(long, conflicts_with = "url")]
     kill_after: Option<u64>,
     /// Keep the gate on a Redis of this run's own (`redis-server` must be installed)
@@ -118,6 +121,15 @@ struct Wish {
     /// Kill the run's own Redis after so many answers, start it again on the same files, and go on with the same keys
     #[arg(long, requires = "redis")]
     kill_redis_after: Option<u64>,
+    /// Keep the ledger in a database of this run's own; without it, in a file
+    #[arg(long, value_name = "DATABASE", conflicts_with = "url")]
+    sql: Option<Kind>,
+    /// Keep the ledger in this database, on loopback; what the run writes stays there. With --url, where that server's ledger is
+    #[arg(long = "sql.url", value_name = "URL", conflicts_with = "sql", group = "rows")]
+    sql_url: Option<String>,
+    /// Kill the run's own database server after so many answers, start it again on the same files, and go on with the same keys
+    #[arg(long, requires = "sql", conflicts_with_all = ["url", "sql_url"])]
+    kill_sql_after: Option<u64>,
     /// How many server processes share gate and ledger; clients are spread over them, `--kill-after` kills the first
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4), conflicts_with = "url")]
     servers: u8,
@@ -139,22 +151,43 @@ impl Wish {
                 "fair compares the numbers of one gate; a kill that ends the gate begins others".into(),
             ));
         }
-        if let Some(url) = &self.redis_url
-            && !on_loopback(url)
-        {
-            return Err(Failure::Usage("--redis.url is not on loopback; the load tool loads no other machine".into()));
+        if self.kill_sql_after.is_some() && self.sql == Some(Kind::Sqlite) {
+            return Err(Failure::Usage(
+                "a file has no server to kill: --kill-sql-after needs --sql postgres or mariadb".into(),
+            ));
+        }
+        for (name, url) in [("--redis.url", &self.redis_url), ("--sql.url", &self.sql_url)] {
+            if url.as_ref().is_some_and(|url| !on_loopback(url)) {
+                return Err(Failure::Usage(format!("{name} is not on loopback; the load tool loads no other machine")));
+            }
         }
         Ok(())
     }
 
     fn kills(&self) -> Vec<(Victim, u64)> {
         let of = |victim, after: Option<u64>| after.map(|after| (victim, after));
-        [of(Victim::Server, self.kill_after), of(Victim::Redis, self.kill_redis_after)].into_iter().flatten().collect()
+        let kills = [
+            of(Victim::Server, self.kill_after),
+            of(Victim::Redis, self.kill_redis_after),
+            of(Victim::Database, self.kill_sql_after),
+        ];
+        kills.into_iter().flatten().collect()
+    }
+
+    /// Where the rows of a server that runs already are.
+    fn rows(&self) -> Option<String> {
+        let file = self.db.as_ref().map(|file| format!("sqlite://{}", file.display()));
+        file.or_else(|| self.sql_url.clone())
     }
 }
 
-/// Whether every host of a URL of Redis is this machine.
+/// Whether every host of a URL of Redis or of a database is this machine.
 fn on_loopback(url: &str) -> bool {
+    let (url, more) = url.split_once('?').unwrap_or((url, ""));
+    // Drivers take another host from there.
+    if more.contains("host") {
+        return false;
+    }
     let place = url.split_once("://").map_or(url, |(_, rest)| rest);
     let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
     let hosts = place.split('/').next().unwrap_or_default();
@@ -237,24 +270,31 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
     let (scenario, kills) = (wish.scenario, wish.kills());
     let watch = Watch::over(&scenario.name(), scenario.requests() as u64, &kills);
     let commit = commit().await;
-    if let (Some(url), Some(db)) = (&wish.url, &wish.db) {
-        let (servers, ledger) = (vec![loopback(url)?], Ledger::open(db).await?);
-        let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
+    let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
+    if let (Some(url), Some(rows)) = (&wish.url, wish.rows()) {
+        let (servers, ledger) = (vec![loopback(url)?], Ledger::open(&rows).await?);
         let stage = Stage { servers, ledger, seed: wish.seed, suffix, watch, clock: Mutex::default() };
         return scenario.play(&stage, commit).await;
     }
+    let directory = Directory::create()?;
+    let (database, suffix) = match wish.sql_url.clone() {
+        Some(url) => (Database::Given(url), suffix),
+        None => (Database::own(wish.sql.unwrap_or(Kind::Sqlite), directory.path()).await?, String::new()),
+    };
     let gate = match wish.redis_url.clone() {
         Some(url) => Gate::given(url),
         None if wish.redis => Gate::own().await?,
         None => Gate::Memory,
     };
     let clock = if scenario.moves_the_clock() { Clock::Moved } else { Clock::Machine };
-    let plan = Plan { rates: scenario.rates(), seed: wish.seed, clock, gate: gate.clone(), count: wish.servers };
+    let (count, seed) = (wish.servers, wish.seed);
+    let plan =
+        Plan { rates: scenario.rates(), seed, clock, gate: gate.clone(), database: database.clone(), directory, count };
     let mut servers = Servers::start(plan).await?;
-    let ledger = Ledger::open(&servers.database()).await?;
-    let (addresses, suffix) = (servers.addresses(), String::new());
-    let stage = Stage { servers: addresses, ledger, seed: wish.seed, suffix, watch, clock: Mutex::default() };
-    let (servers_killed, redis_killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ledger = Ledger::open(&database.url()).await?;
+    let addresses = servers.addresses();
+    let stage = Stage { servers: addresses, ledger, seed, suffix, watch, clock: Mutex::default() };
+    let [servers_killed, redis_killed, database_killed] = [const { AtomicU64::new(0) }; 3];
     let server_crash = async {
         stage.watch.kill_due(Victim::Server).await;
         servers.kill_and_restart(&stage).await?;
@@ -268,10 +308,17 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         redis_killed.fetch_add(1, Ordering::Relaxed);
         std::future::pending::<Result<Report, Failure>>().await
     };
+    let database_crash = async {
+        stage.watch.kill_due(Victim::Database).await;
+        database.kill_and_restart().await?;
+        database_killed.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<Result<Report, Failure>>().await
+    };
     let report = tokio::select! {
         report = scenario.play(&stage, commit) => report,
         failed = server_crash => failed,
         failed = redis_crash => failed,
+        failed = database_crash => failed,
     };
     servers.stop().await;
     let mut report = report?;
@@ -280,6 +327,7 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         let (name, seen) = match victim {
             Victim::Server => ("a server", &servers_killed),
             Victim::Redis => ("Redis", &redis_killed),
+            Victim::Database => ("the database", &database_killed),
         };
         let what = format!("kills of {name}, after {after} answers");
         report.identities.push(Identity::exact(&what, 1, seen.load(Ordering::Relaxed)));
@@ -337,6 +385,13 @@ mod tests {
             "not ours to kill"
         );
         assert!(Arguments::try_parse_from(["x", "run", "sync", "--redis", "--redis.url", "redis://[::1]"]).is_err());
+        let words = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
+        assert!(words("x run sync --url http://127.0.0.1:1 --sql.url postgres://127.0.0.1/shop"));
+        assert!(words("x run sync --url http://127.0.0.1:1 --db f"));
+        assert!(!words("x run sync --url http://127.0.0.1:1 --db f --sql.url postgres://127.0.0.1/shop"));
+        assert!(!words("x run sync --sql mariadb --sql.url postgres://127.0.0.1/shop"));
+        assert!(!words("x run sync --sql.url postgres://127.0.0.1/shop --kill-sql-after 5"), "not ours to kill");
+        assert!(!words("x run sync --sql oracle"));
     }
 
     #[test]
@@ -358,6 +413,16 @@ mod tests {
             ("sync --redis.url redis+cluster://127.0.0.1:1,[::1]:2", true),
             ("sync --redis.url redis+sentinel://127.0.0.1:1,192.0.2.1:2/shop", false),
             ("sync --redis.url redis://127.0.0.1@example.org", false),
+            ("sync --sql postgres --servers 2", false),
+            ("sync --sql postgres --servers 2 --redis", true),
+            ("sync --sql mariadb --kill-sql-after 5", true),
+            ("sync --sql sqlite --kill-sql-after 5", false),
+            ("fair --sql postgres --kill-sql-after 5", true),
+            ("sync --sql.url mysql://u:p@localhost:1/shop", true),
+            ("sync --sql.url postgres://127.0.0.1/shop?options[search_path]=shop", true),
+            ("sync --sql.url postgres://127.0.0.1/shop?host=192.0.2.1", false),
+            ("sync --sql.url postgres:///shop?hostaddr=192.0.2.1", false),
+            ("sync --sql.url postgres://example.org/shop", false),
         ] {
             assert_eq!(checked(line), fine, "{line}");
         }

@@ -28,7 +28,7 @@ impl Gate {
     /// Starts a Redis that appends once a second, as most are set up: what it reads after a kill is a second old.
     ///
     /// # Errors
-    /// [`Failure::Redis`] if it is not installed, with the command that installs it, or does not start.
+    /// [`Failure::Start`] if it is not installed, with the command that installs it, or does not start.
     pub(crate) async fn own() -> Result<Self, Failure> {
         let options = RedisOptions { append: Append::EverySecond, ..RedisOptions::default() };
         Ok(Self::Own(Arc::new(aside(move || Redis::try_start(options)).await?)))
@@ -54,7 +54,7 @@ impl Gate {
     /// Kills a Redis of our own as a crash would, and starts it again on the same port and files.
     ///
     /// # Errors
-    /// [`Failure::Redis`] if it does not come back; [`Failure::Usage`] for one that is not our own.
+    /// [`Failure::Start`] if it does not come back; [`Failure::Usage`] for one that is not our own.
     pub(crate) async fn kill_and_restart(&self) -> Result<(), Failure> {
         let Self::Own(redis) = self else {
             return Err(Failure::Usage("only a Redis of the run's own is killed".into()));
@@ -69,7 +69,9 @@ impl Gate {
 }
 
 /// Runs what waits for a process beside the load.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, StartError> + Send + 'static) -> Result<T, Failure> {
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(lost) => Err(std::io::Error::other(lost).into()),

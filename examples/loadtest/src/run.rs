@@ -32,6 +32,8 @@ pub(crate) enum Victim {
     Server,
     /// Redis.
     Redis,
+    /// The database.
+    Database,
 }
 
 /// A kill that was asked for.

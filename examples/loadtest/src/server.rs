@@ -1,6 +1,6 @@
-//! Servers as separate processes: built or found, started on free ports over one directory, stopped by their ids.
+//! Servers as separate processes: built or found, started on free ports over one gate and ledger, stopped by their ids.
 //!
-//! Owns the processes and the directory, and that none of it outlives the run, whatever ends it. Does not talk HTTP.
+//! Owns the processes and their directory, and that none of it outlives the run, whatever ends it. Does not talk HTTP.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::Failure;
 use crate::redis::Gate;
 use crate::scenario::Stage;
+use crate::sql::Database;
 
 /// How long the server may take to listen.
 const START: Duration = Duration::from_secs(30);
@@ -80,6 +81,10 @@ pub(crate) struct Plan {
     pub(crate) clock: Clock,
     /// Where their gate is kept.
     pub(crate) gate: Gate,
+    /// Where their ledger is kept.
+    pub(crate) database: Database,
+    /// Where their logs are, and a ledger that is a file. It goes with them.
+    pub(crate) directory: Directory,
     /// How many.
     pub(crate) count: u8,
 }
@@ -109,15 +114,15 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts servers with an empty database, all at the same time.
+    /// Starts servers, all at the same time.
     ///
     /// # Errors
     /// [`Failure::Server`] if they cannot be built, or one does not listen in time.
     pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
         let binary = locate().await?;
-        let directory = Directory::create()?;
-        let flags = flags(&directory, &plan);
-        let common = Arc::new(Common { binary, flags, variables: plan.gate.variables(), directory });
+        let flags = flags(&plan);
+        let variables = plan.gate.variables().into_iter().chain([plan.database.variable()]).collect();
+        let common = Arc::new(Common { binary, flags, variables, directory: plan.directory });
         let mut starts = JoinSet::new();
         for n in 0..plan.count {
             let common = common.clone();
@@ -136,12 +141,7 @@ impl Servers {
         self.processes.iter().map(|process| process.address).collect()
     }
 
-    /// Their database.
-    pub(crate) fn database(&self) -> PathBuf {
-        database(&self.common.directory)
-    }
-
-    /// Kills the first as a crash would, and starts it again on the same file and the same port.
+    /// Kills the first as a crash would, and starts it again on the same ledger and the same port.
     ///
     /// # Errors
     /// [`Failure::Server`] if it does not come back.
@@ -162,16 +162,9 @@ impl Servers {
     }
 }
 
-fn database(directory: &Directory) -> PathBuf {
-    directory.path().join("flashsale.db")
-}
-
-fn flags(directory: &Directory, plan: &Plan) -> Vec<OsString> {
+fn flags(plan: &Plan) -> Vec<OsString> {
     let Plan { rates, seed, clock, .. } = plan;
-    let mut url = OsString::from("sqlite://");
-    url.push(database(directory));
-    let pairs: [(&str, OsString); 9] = [
-        ("--sql.url", url),
+    let pairs: [(&str, OsString); 8] = [
         ("--dev.members", "true".into()),
         ("--dev.clock", (*clock == Clock::Moved).to_string().into()),
         ("--payment.decline-rate", rates.decline.to_string().into()),
