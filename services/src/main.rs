@@ -97,8 +97,8 @@ impl Running {
             Self::Redis(redis) => format!("flashsale-server --redis.url {}", redis.url()),
             Self::Cluster(cluster) => format!("flashsale-server --redis.url {}", cluster.url()),
             Self::Sentinel(sentinel) => format!("flashsale-server --redis.url {}", sentinel.url()),
-            Self::Postgres(postgres) => postgres.url(),
-            Self::MariaDb(mariadb) => mariadb.url(),
+            Self::Postgres(postgres) => format!("flashsale-server --sql.url {}", postgres.url()),
+            Self::MariaDb(mariadb) => format!("flashsale-server --sql.url {}", mariadb.url()),
             Self::Kafka(kafka) => kafka.brokers(),
         }
     }

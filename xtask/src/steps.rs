@@ -40,6 +40,16 @@ const STEPS: &[Step] = &[
         says: "1,000 members at two servers on one Redis and one ledger",
         run: load_redis_two,
     },
+    Step {
+        name: "load-postgres",
+        says: "50,000 members, 500 units, two servers on one PostgreSQL that is killed in the middle",
+        run: |root| load_sql(root, "event-500", "postgres"),
+    },
+    Step {
+        name: "load-mariadb",
+        says: "10,000 orders, two servers on one MariaDB that is killed in the middle",
+        run: |root| load_sql(root, "safe-10k", "mariadb"),
+    },
 ];
 
 /// Shows the steps.
@@ -150,6 +160,10 @@ fn load_redis(root: &Path) -> Result<(), String> {
 
 fn load_redis_two(root: &Path) -> Result<(), String> {
     load(root, &["coupon-1000", "--redis", "--servers", "2"])
+}
+
+fn load_sql(root: &Path, scenario: &str, database: &str) -> Result<(), String> {
+    load(root, &[scenario, "--sql", database, "--kill-sql-after", "4000", "--redis", "--servers", "2"])
 }
 
 /// Where cargo put this program, it put the others.

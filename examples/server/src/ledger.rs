@@ -48,7 +48,7 @@ impl fmt::Display for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = std::error::Error::source(&self.0).map_or_else(|| self.0.to_string(), ToString::to_string);
         let has = |words: &[&str]| words.iter().any(|word| told.contains(word));
-        let next = if has(&["authentication failed", "Access denied for user", "no password supplied"]) {
+        let next = if has(&["authentication failed", "(using password", "no password supplied"]) {
             "put the user and password that the database knows into sql.url (postgres://USER:PASSWORD@HOST/DATABASE, percent-encoded), \
              or into FLASHSALE_SQL__URL, which no list of processes shows; then start again"
         } else if has(&["does not exist", "Unknown database", "Access denied", "permission denied", "command denied"]) {
