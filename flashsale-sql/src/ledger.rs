@@ -337,12 +337,12 @@ impl<D: Backend> SqlLedger<D> {
         self.db.writer.close().await;
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     pub(crate) fn readers(&self) -> &sqlx::Pool<D> {
         &self.db.readers
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     pub(crate) fn texts(&self) -> &Texts {
         &self.db.texts
     }
