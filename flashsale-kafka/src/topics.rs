@@ -1,5 +1,7 @@
 //! The topics: what they are called, and how they are made.
 
+use std::time::Duration;
+
 use flashsale_core::error::{BackendError, ErrorKind};
 use flashsale_core::event::TOPICS;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -10,6 +12,8 @@ use crate::config::KafkaConfig;
 use crate::fault::undone;
 
 const CREATE: &str = "topics.create";
+/// How long brokers may take to answer.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// How the topics are made: each of [`TOPICS`], and beside it one for its dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +57,10 @@ impl Topics {
             .iter()
             .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replicas)))
             .collect();
-        let made = admin.create_topics(&topics, &AdminOptions::new()).await.map_err(|error| undone(CREATE, error))?;
+        let made = admin
+            .create_topics(&topics, &AdminOptions::new().request_timeout(Some(ANSWER)))
+            .await
+            .map_err(|error| undone(CREATE, error))?;
         for topic in made {
             match topic {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

@@ -99,7 +99,7 @@ impl Running {
             Self::Sentinel(sentinel) => format!("flashsale-server --redis.url {}", sentinel.url()),
             Self::Postgres(postgres) => format!("flashsale-server --sql.url {}", postgres.url()),
             Self::MariaDb(mariadb) => format!("flashsale-server --sql.url {}", mariadb.url()),
-            Self::Kafka(kafka) => kafka.brokers(),
+            Self::Kafka(kafka) => format!("flashsale-server --kafka.brokers {} --kafka.replication 1", kafka.brokers()),
         }
     }
 

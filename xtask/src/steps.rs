@@ -50,6 +50,11 @@ const STEPS: &[Step] = &[
         says: "10,000 orders, two servers on one MariaDB that is killed in the middle",
         run: |root| load_sql(root, "safe-10k", "mariadb"),
     },
+    Step {
+        name: "load-kafka",
+        says: "50,000 members, two servers on Redis, PostgreSQL and a Kafka that is killed in the middle",
+        run: load_kafka,
+    },
 ];
 
 /// Shows the steps.
@@ -164,6 +169,11 @@ fn load_redis_two(root: &Path) -> Result<(), String> {
 
 fn load_sql(root: &Path, scenario: &str, database: &str) -> Result<(), String> {
     load(root, &[scenario, "--sql", database, "--kill-sql-after", "4000", "--redis", "--servers", "2"])
+}
+
+fn load_kafka(root: &Path) -> Result<(), String> {
+    let wiring = ["--kafka", "--kill-kafka-after", "4000", "--sql", "postgres", "--redis", "--servers", "2"];
+    load(root, &[&["event-500"], &wiring[..]].concat())
 }
 
 /// Where cargo put this program, it put the others.

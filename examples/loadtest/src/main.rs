@@ -8,6 +8,7 @@ mod chart;
 mod client;
 #[cfg(test)]
 mod fake;
+mod kafka;
 mod ledger;
 mod redis;
 mod report;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::kafka::Bus;
 use crate::ledger::Ledger;
 use crate::redis::Gate;
 use crate::report::{Identity, Report};
@@ -130,6 +132,12 @@ struct Wish {
     /// Kill the run's own database server after so many answers, start it again on the same files, and go on with the same keys
     #[arg(long, requires = "sql", conflicts_with_all = ["url", "sql_url"])]
     kill_sql_after: Option<u64>,
+    /// Let events travel over an Apache Kafka of this run's own; without it, within each server
+    #[arg(long, conflicts_with = "url")]
+    kafka: bool,
+    /// Kill the run's own Kafka after so many answers, start it again on the same files, and go on
+    #[arg(long, requires = "kafka")]
+    kill_kafka_after: Option<u64>,
     /// How many server processes share gate and ledger; clients are spread over them, `--kill-after` kills the first
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4), conflicts_with = "url")]
     servers: u8,
@@ -170,6 +178,7 @@ impl Wish {
             of(Victim::Server, self.kill_after),
             of(Victim::Redis, self.kill_redis_after),
             of(Victim::Database, self.kill_sql_after),
+            of(Victim::Kafka, self.kill_kafka_after),
         ];
         kills.into_iter().flatten().collect()
     }
@@ -286,15 +295,24 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         None if wish.redis => Gate::own().await?,
         None => Gate::Memory,
     };
+    let bus = if wish.kafka { Bus::own().await? } else { Bus::Process };
     let clock = if scenario.moves_the_clock() { Clock::Moved } else { Clock::Machine };
     let (count, seed) = (wish.servers, wish.seed);
-    let plan =
-        Plan { rates: scenario.rates(), seed, clock, gate: gate.clone(), database: database.clone(), directory, count };
+    let plan = Plan {
+        rates: scenario.rates(),
+        seed,
+        clock,
+        gate: gate.clone(),
+        bus: bus.clone(),
+        database: database.clone(),
+        directory,
+        count,
+    };
     let mut servers = Servers::start(plan).await?;
     let ledger = Ledger::open(&database.url()).await?;
     let addresses = servers.addresses();
     let stage = Stage { servers: addresses, ledger, seed, suffix, watch, clock: Mutex::default() };
-    let [servers_killed, redis_killed, database_killed] = [const { AtomicU64::new(0) }; 3];
+    let [servers_killed, redis_killed, database_killed, kafka_killed] = [const { AtomicU64::new(0) }; 4];
     let server_crash = async {
         stage.watch.kill_due(Victim::Server).await;
         servers.kill_and_restart(&stage).await?;
@@ -314,11 +332,18 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         database_killed.fetch_add(1, Ordering::Relaxed);
         std::future::pending::<Result<Report, Failure>>().await
     };
+    let kafka_crash = async {
+        stage.watch.kill_due(Victim::Kafka).await;
+        bus.kill_and_restart().await?;
+        kafka_killed.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<Result<Report, Failure>>().await
+    };
     let report = tokio::select! {
         report = scenario.play(&stage, commit) => report,
         failed = server_crash => failed,
         failed = redis_crash => failed,
         failed = database_crash => failed,
+        failed = kafka_crash => failed,
     };
     servers.stop().await;
     let mut report = report?;
@@ -328,6 +353,7 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
             Victim::Server => ("a server", &servers_killed),
             Victim::Redis => ("Redis", &redis_killed),
             Victim::Database => ("the database", &database_killed),
+            Victim::Kafka => ("Kafka", &kafka_killed),
         };
         let what = format!("kills of {name}, after {after} answers");
         report.identities.push(Identity::exact(&what, 1, seen.load(Ordering::Relaxed)));
@@ -392,6 +418,8 @@ mod tests {
         assert!(!words("x run sync --sql mariadb --sql.url postgres://127.0.0.1/shop"));
         assert!(!words("x run sync --sql.url postgres://127.0.0.1/shop --kill-sql-after 5"), "not ours to kill");
         assert!(!words("x run sync --sql oracle"));
+        assert!(words("x run sync --kafka --kill-kafka-after 5"));
+        assert!(!words("x run sync --kill-kafka-after 5"), "not ours to kill");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) enum Victim {
     Redis,
     /// The database.
     Database,
+    /// Kafka.
+    Kafka,
 }
 
 /// A kill that was asked for.

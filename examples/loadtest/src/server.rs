@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::Failure;
+use crate::kafka::Bus;
 use crate::redis::Gate;
 use crate::scenario::Stage;
 use crate::sql::Database;
@@ -81,6 +82,8 @@ pub(crate) struct Plan {
     pub(crate) clock: Clock,
     /// Where their gate is kept.
     pub(crate) gate: Gate,
+    /// Where their events travel.
+    pub(crate) bus: Bus,
     /// Where their ledger is kept.
     pub(crate) database: Database,
     /// Where their logs are, and a ledger that is a file. It goes with them.
@@ -121,7 +124,7 @@ impl Servers {
     pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
         let binary = locate().await?;
         let flags = flags(&plan);
-        let variables = plan.gate.variables().into_iter().chain([plan.database.variable()]).collect();
+        let variables = [plan.gate.variables(), plan.bus.variables(), vec![plan.database.variable()]].concat();
         let common = Arc::new(Common { binary, flags, variables, directory: plan.directory });
         let mut starts = JoinSet::new();
         for n in 0..plan.count {

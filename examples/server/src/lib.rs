@@ -8,6 +8,7 @@ mod app;
 mod board;
 mod clock;
 pub mod config;
+mod events;
 mod extract;
 mod gate;
 mod ledger;
@@ -23,6 +24,7 @@ mod wiring;
 
 pub use app::openapi;
 pub use clock::ShiftedClock;
+pub use events::EventsError;
 pub use gate::GateError;
 pub use ledger::LedgerError;
 pub use problem::{CODES, CodeNo, Problem};

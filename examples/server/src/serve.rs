@@ -29,6 +29,7 @@ use tower::Service;
 
 use crate::app::{App, router};
 use crate::config::{Config, Switch};
+use crate::events::EventsError;
 use crate::gate::GateError;
 use crate::ledger::{self, LedgerError};
 use crate::problem::Problem;
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The gate on Redis cannot be used.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// Events on Kafka cannot be used.
+    #[error(transparent)]
+    Events(#[from] EventsError),
     /// The address cannot be listened on.
     #[error("{address}: {error}")]
     Bind {

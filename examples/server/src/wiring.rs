@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flashsale_core::engine::{Host, TokioHost, WalletGateway};
 use flashsale_core::error::ErrorKind;
-use flashsale_core::event::InProcess;
 use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
@@ -16,6 +15,7 @@ use flashsale_core::{BackendError, BuyerId, Clock, FlashSale, Method, Ports, Set
 
 use crate::clock::ShiftedClock;
 use crate::config::{Config, Switch};
+use crate::events;
 use crate::gate::{self, Kept};
 use crate::ledger::{self, Ledger};
 use crate::serve::StartError;
@@ -53,7 +53,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let rows: Arc<dyn WalletLedger> = ledger.clone();
     let seller = BuyerId::new(SELLER).expect("a constant name");
     let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
-    let bus = InProcess::default();
+    let events::Opened { sink, source, dead } = events::open(config, ledger.clone()).await?;
     let ports = Ports {
         host: host.clone(),
         gate,
@@ -61,15 +61,18 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
         coupons: ledger.clone(),
         payment: Arc::new(payment),
         outbox: ledger.clone(),
-        sink: Arc::new(bus.clone()),
-        source: Arc::new(bus),
-        dead: ledger.clone(),
+        sink,
+        source,
+        dead,
     };
+    let days = |days: u64| Duration::from_secs(days * 86_400);
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let settings = Settings {
         reserve_max: size(config.batch_reserve_max),
         accept_max: size(config.batch_accept_max),
         payment_lanes: size(config.payment_lanes),
+        keep_versions: days(config.retention_versions_d),
+        keep_events: (config.retention_outbox_d > 0).then(|| days(config.retention_outbox_d)),
         ..Settings::default()
     };
     let flash = FlashSale::new(ports, settings)

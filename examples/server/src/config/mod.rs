@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError as FileError, Source, ValueKind};
 
-pub use table::{Config, Database, Entry, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE};
+pub use table::{Brokers, Config, Database, Entry, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE, TopicPrefix};
 
 /// What names in the environment begin with.
 const PREFIX: &str = "FLASHSALE_";

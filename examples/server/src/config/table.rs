@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use flashsale_core::SaleId;
+use flashsale_kafka::KafkaConfig;
 use flashsale_redis::RedisConfig;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -132,6 +133,14 @@ impl fmt::Debug for RedisUrl {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPrefix(pub String);
 
+/// Brokers of Kafka: `HOST:PORT`, parted by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brokers(pub String);
+
+/// What names of topics and groups in Kafka begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPrefix(pub String);
+
 /// A value that can be read from the text of a setting.
 pub(super) trait Setting: Sized {
     fn read(text: &str, bounds: Option<RangeInclusive<u64>>) -> Result<Self, String>;
@@ -230,6 +239,19 @@ impl Setting for KeyPrefix {
     }
 }
 
+impl Setting for Brokers {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        KafkaConfig::new(text).map(|_| Self(text.to_owned())).map_err(|bad| bad.to_string())
+    }
+}
+
+impl Setting for TopicPrefix {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        let anywhere = KafkaConfig::new("localhost:9092").map_err(|bad| bad.to_string())?;
+        anywhere.prefix(text).map(|_| Self(text.to_owned())).map_err(|bad| bad.to_string())
+    }
+}
+
 /// A setting that may be left out: it is, where its text is empty.
 impl<T: Setting> Setting for Option<T> {
     fn read(text: &str, bounds: Option<RangeInclusive<u64>>) -> Result<Self, String> {
@@ -308,6 +330,24 @@ settings! {
     "redis.ca" redis_ca: Option<PathBuf> = "",
         "A PEM file with the certificates that a TLS server's own must lead to; without it, those of the machine",
         "Servers with public certificates need nothing more.";
+    "kafka.brokers" kafka_brokers: Option<Brokers> = "",
+        "Where events travel: brokers of Kafka, `HOST:PORT`, parted by commas; without them, within this process",
+        "One process needs no other program; other systems, and processes that share the work of a group, need a broker.";
+    "kafka.topic_prefix" kafka_topic_prefix: TopicPrefix = "flashsale",
+        "What names of topics and groups begin with, and types of events",
+        "Different shops can share brokers by another.";
+    "kafka.partitions" kafka_partitions: u64 = "12" in 1 to 10000,
+        "Partitions of topics that are made at the start; those that are there stay as they are",
+        "Twelve processes can share the work of a group, and twelve can be parted by two, three, four and six.";
+    "kafka.replication" kafka_replication: u64 = "3" in 1 to 100,
+        "Replicas of topics that are made at the start, at most the number of brokers",
+        "With three, and `min.insync.replicas=2` on the brokers, a lost broker loses nothing.";
+    "retention.versions_d" retention_versions_d: u64 = "1" in 1 to 3650,
+        "How many days versions of a sale's stock are kept, by which a ledger that was put back is told",
+        "A gate follows within seconds, and one that is a day late is loaded anew.";
+    "retention.outbox_d" retention_outbox_d: u64 = "7" in 0 to 3650,
+        "How many days events are kept after they were sent, as the history of orders; 0 keeps them for ever",
+        "A week is enough to look into a complaint; the orders themselves are never deleted.";
     "sale.ordinary" sale_ordinary: SaleId = "shop",
         "The standing sale of orders that name none",
         "Ordinary items are a sale without an end, so they take the same path and have the same promises.";

@@ -102,7 +102,7 @@ async fn version(State(app): State<App>) -> Response {
         version: env!("CARGO_PKG_VERSION"),
         gate: app.wired().kept.word(),
         ledger: app.config().sql_url.word(),
-        events: "process",
+        events: if app.config().kafka_brokers.is_some() { "kafka" } else { "process" },
     };
     json(StatusCode::OK, &view)
 }
