@@ -84,6 +84,48 @@ const MARKS: &[Mark] = &[
         measure: accept::sqlite_rows,
     },
     Mark {
+        name: "accept-postgres",
+        goal: 30.0,
+        says: "the same on PostgreSQL, to one durable transaction per order on as many connections as are best",
+        measure: accept::postgres,
+    },
+    Mark {
+        name: "accept-postgres-rows",
+        goal: 0.4,
+        says: "the same on PostgreSQL, to bare multi-row inserts of the very rows that it writes",
+        measure: accept::postgres_rows,
+    },
+    Mark {
+        name: "accept-mariadb",
+        goal: 30.0,
+        says: "the same on MariaDB, to one durable transaction per order on as many connections as are best",
+        measure: accept::mariadb,
+    },
+    Mark {
+        name: "accept-mariadb-rows",
+        goal: 0.4,
+        says: "the same on MariaDB, to bare multi-row inserts of the very rows that it writes",
+        measure: accept::mariadb_rows,
+    },
+    Mark {
+        name: "accept-growth-sqlite",
+        goal: 0.83,
+        says: "accepting on SQLite at 1,000,000 orders of a sale, to the same at 1,000",
+        measure: accept::growth_sqlite,
+    },
+    Mark {
+        name: "accept-growth-postgres",
+        goal: 0.83,
+        says: "accepting on PostgreSQL at 1,000,000 orders of a sale, to the same at 1,000",
+        measure: accept::growth_postgres,
+    },
+    Mark {
+        name: "accept-growth-mariadb",
+        goal: 0.83,
+        says: "accepting on MariaDB at 1,000,000 orders of a sale, to the same at 1,000",
+        measure: accept::growth_mariadb,
+    },
+    Mark {
         name: "http-accepted",
         goal: 0.45,
         says: "orders accepted and durable over HTTP, to a route that does nothing",
