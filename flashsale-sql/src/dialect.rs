@@ -8,11 +8,13 @@
 //! | `{lock}` | lock the rows that are read, in a transaction that writes | nothing: `BEGIN IMMEDIATE` has the lock | `FOR UPDATE` | the same |
 //! | `{in}` | is one of a list | a JSON array | `= ANY(array)` | `IN (?, ..)`, padded |
 //! | `{rows a:text b:int}` | the rows of a bulk write, as a table with these columns | `VALUES`, padded | `unnest` of arrays | `JSON_TABLE` |
-//! | `{live}` | the live orders of a list of buyers, as buyer and lines | by the ids | by the column `buyer` | the same |
+//! | `{live}` | the live orders of a list of buyers, as buyer and lines | by the ids | the same | by the column `buyer` |
 //! | `{once-event}`, `{once-letter}` | leave a row out that is there | `ON CONFLICT` | the same | `ON DUPLICATE KEY` |
-//! | `{told-..}`, `{unkeyed-..}`, `{history}` | how the acceptance of an order is told | by the order's row | by its key, as every fact | the same |
+//! | `{front}` | which of the oldest rows of the outbox go | a list | the same | a join |
+//! | `{told-..}`, `{unkeyed-..}`, `{history}` | how the acceptance of an order is told | by the order's row | the same | by its key, as every fact |
 //!
-//! A write of rows is `UPDATE t SET .. FROM {rows ..} r WHERE ..`; for MySQL it is turned into a join, with the rows first.
+//! A write of rows is `UPDATE t SET .. FROM {rows ..} r WHERE ..`; for MySQL it is turned into a join, with the rows first; for
+//! PostgreSQL the rows that it changes are found one by one.
 //! `"name"` is an identifier that is a word of some dialect. Owns texts only; connections are in the file of each database.
 
 use std::collections::HashMap;
@@ -34,6 +36,11 @@ pub enum Dialect {
     /// MariaDB 10.6 or later, MySQL 8.
     MySql,
 }
+
+/// From how many rows on values that are the same in all of them are bound once.
+const MANY: usize = 32;
+/// How many texts are kept; most ledgers need a few hundred.
+const TEXTS: usize = 4_096;
 
 /// What the transaction is for that a text stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,13 +69,9 @@ impl Dialect {
         1 << most.max(1).ilog2()
     }
 
-    /// For how many rows a text is made when there are so many: few sizes, so that prepared statements are found again.
-    pub(crate) fn padded(self, rows: usize) -> usize {
-        match self {
-            Self::Sqlite => rows.next_power_of_two(),
-            // The text is the same for any number.
-            Self::Postgres | Self::MySql => 1,
-        }
+    /// For how many rows a text is made on SQLite when there are so many: few sizes, so that prepared statements are found again.
+    fn padded(rows: usize) -> usize {
+        rows.next_power_of_two()
     }
 
     /// The values of a statement without rows, as the database takes lists, and the number of places in `{in}`.
@@ -94,69 +97,74 @@ impl Dialect {
         }
     }
 
-    /// The values of a statement with rows, and how many its text binds; what is missing at the end is null.
+    /// The values of a statement with rows, how many its text binds, and its size as [`Texts::text`] takes it; what is missing at the end is null.
     pub(crate) fn bound_rows<const N: usize>(
         self,
         template: &str,
         head: &[Value],
         rows: Vec<[Value; N]>,
         tail: &[Value],
-    ) -> (Vec<Value>, usize) {
+    ) -> (Vec<Value>, usize, usize) {
         let mut values = head.to_vec();
-        match self {
-            Self::Sqlite => {
-                let padded = head.len() + self.padded(rows.len()) * N;
-                values.reserve(padded + tail.len() - head.len());
-                values.extend(rows.into_iter().flatten());
-                if !tail.is_empty() {
-                    values.resize(padded, Value::Null);
-                    values.extend_from_slice(tail);
-                }
-                (values, padded + tail.len())
-            }
-            Self::Postgres => {
-                let kinds: Vec<Kind> = columns(template).iter().map(|(_, kind)| *kind).collect();
-                values.extend(as_columns(rows, &kinds));
+        if self == Self::Sqlite {
+            let size = Self::padded(rows.len());
+            let padded = head.len() + size * N;
+            values.reserve(padded + tail.len() - head.len());
+            values.extend(rows.into_iter().flatten());
+            if !tail.is_empty() {
+                values.resize(padded, Value::Null);
                 values.extend_from_slice(tail);
-                let binds = values.len();
-                (values, binds)
             }
-            Self::MySql => {
-                values.push(as_json_rows(&rows));
-                values.extend_from_slice(tail);
-                let binds = values.len();
-                (values, binds)
-            }
+            return (values, padded + tail.len(), size);
         }
+        let same = if template.starts_with("INSERT") { same(&rows) } else { 0 };
+        let varies = |at: &usize| same & (1 << at) == 0;
+        if let Some(row) = rows.first() {
+            values.extend((0..N).filter(|at| !varies(at)).map(|at| row[at].clone()));
+        }
+        let varying: Vec<usize> = (0..N).filter(varies).collect();
+        if self == Self::Postgres {
+            let kinds: Vec<Kind> = columns(template).iter().map(|(_, kind)| *kind).collect();
+            let kinds: Vec<Kind> = varying.iter().map(|at| kinds[*at]).collect();
+            values.extend(as_columns(&rows, &varying, &kinds));
+        } else {
+            values.push(as_json_rows(&rows, &varying));
+        }
+        values.extend_from_slice(tail);
+        let binds = values.len();
+        (values, binds, same)
     }
 
-    fn rows(self, columns: &[(&str, Kind)], rows: usize) -> String {
-        let list = |each: &dyn Fn(usize, &str, Kind) -> String| {
-            let parts = columns.iter().enumerate().map(|(n, (name, kind))| each(n, name, *kind));
-            parts.collect::<Vec<String>>().join(", ")
-        };
-        match self {
-            Self::Sqlite => {
-                let row = format!("({})", vec!["?"; columns.len()].join(","));
-                let names = list(&|n, name, _| format!("column{} AS {name}", n + 1));
-                let values = vec![row; rows].join(",");
-                format!("(SELECT {names} FROM (VALUES {values}) WHERE column1 IS NOT NULL)")
-            }
-            Self::Postgres => {
-                let arrays = list(&|_, _, kind| match kind {
-                    Kind::Text => "?::text[]".to_owned(),
-                    Kind::Int => "?::int8[]".to_owned(),
-                });
-                format!("(SELECT * FROM unnest({arrays}) AS u({}))", list(&|_, name, _| name.to_owned()))
-            }
-            Self::MySql => {
-                let columns = list(&|n, name, kind| match kind {
-                    Kind::Text => format!("{name} LONGTEXT CHARACTER SET utf8mb4 PATH '$[{n}]'"),
-                    Kind::Int => format!("{name} BIGINT PATH '$[{n}]'"),
-                });
-                format!("JSON_TABLE(?, '$[*]' COLUMNS ({columns}))")
-            }
+    /// The rows as a table, for the size that [`bound_rows`](Self::bound_rows) tells.
+    fn rows(self, columns: &[(&str, Kind)], size: usize) -> String {
+        let list = |parts: Vec<String>| parts.join(", ");
+        if self == Self::Sqlite {
+            let row = format!("({})", vec!["?"; columns.len()].join(","));
+            let names = columns.iter().enumerate().map(|(n, (name, _))| format!("column{} AS {name}", n + 1));
+            let values = vec![row; size].join(",");
+            let names = list(names.collect());
+            return format!("(SELECT {names} FROM (VALUES {values}) WHERE column1 IS NOT NULL)");
         }
+        let (same, varying): (Vec<_>, Vec<_>) = columns.iter().enumerate().partition(|(at, _)| size & (1 << at) != 0);
+        let bound = |(name, kind): &(&str, Kind)| match (self, kind) {
+            (Self::Postgres, Kind::Text) => format!(", ?::text AS {name}"),
+            (Self::Postgres, Kind::Int) => format!(", ?::int8 AS {name}"),
+            _ => format!(", ? AS {name}"),
+        };
+        let bound: String = same.into_iter().map(|(_, column)| bound(column)).collect();
+        if self == Self::Postgres {
+            let array = |kind: Kind| if kind == Kind::Text { "?::text[]" } else { "?::int8[]" };
+            let arrays = list(varying.iter().map(|(_, (_, kind))| array(*kind).to_owned()).collect());
+            let names = list(varying.iter().map(|(_, (name, _))| (*name).to_owned()).collect());
+            return format!("(SELECT u.*{bound} FROM unnest({arrays}) AS u({names}))");
+        }
+        let column = |(n, (_, (name, kind))): (usize, &(usize, &(&str, Kind)))| match kind {
+            Kind::Text => format!("{name} LONGTEXT CHARACTER SET utf8mb4 PATH '$[{n}]'"),
+            Kind::Int => format!("{name} BIGINT PATH '$[{n}]'"),
+        };
+        let table =
+            format!("JSON_TABLE(?, '$[*]' COLUMNS ({}))", list(varying.iter().enumerate().map(column).collect()));
+        if bound.is_empty() { table } else { format!("(SELECT j.*{bound} FROM {table} j)") }
     }
 
     /// What stands at a place that is the same whatever the rows.
@@ -173,28 +181,57 @@ impl Dialect {
                 "b.value, o.lines FROM json_each(?) b CROSS JOIN orders o \
                  ON o.id > b.value || '~' AND o.id < b.value || '\u{7f}' WHERE COALESCE(o.sale, '') = ? AND o.live = 1"
             }
+            // The same, in an order that no statistics can change: those of a fresh database are of empty tables.
             (Self::Postgres, "live") => {
-                "o.buyer, o.lines FROM orders o WHERE o.buyer = ANY(?) AND o.sale = ? AND o.live = 1"
+                "b.buyer, o.lines FROM unnest(?::text[]) AS b(buyer) CROSS JOIN LATERAL (SELECT lines FROM orders \
+                 WHERE id > b.buyer || '~' AND id < b.buyer || '\u{7f}' AND COALESCE(sale, '') = ? AND live = 1 OFFSET 0) o"
             }
             (Self::Sqlite, "once-event") => {
                 " WHERE NOT (r.kind = 'order.accepted' AND r.version = 1 AND EXISTS \
                  (SELECT 1 FROM orders o WHERE o.id = r.subject AND o.told IS NOT NULL)) \
                  ON CONFLICT (subject, version, kind) WHERE keyed = 1 DO NOTHING"
             }
-            (Self::Postgres, "once-event") => " ON CONFLICT (subject, version, kind) DO NOTHING",
+            // A value, not EXISTS: that may be turned into a table of all orders.
+            (Self::Postgres, "once-event") => {
+                " WHERE (r.kind <> 'order.accepted' OR r.version <> 1 OR \
+                 (SELECT o.told FROM orders o WHERE o.id = r.subject) IS NULL) \
+                 ON CONFLICT (subject, version, kind) WHERE keyed = 1 DO NOTHING"
+            }
             // Not IGNORE: it hides truncation and CHECKs as well.
             (Self::MySql, "once-event") => " WHERE true ON DUPLICATE KEY UPDATE outbox.no = outbox.no",
             (Self::Sqlite | Self::Postgres, "once-letter") => " WHERE true ON CONFLICT (consumer, event_id) DO NOTHING",
             (Self::MySql, "once-letter") => " WHERE true ON DUPLICATE KEY UPDATE dead_letter.no = dead_letter.no",
             // SQLite writes one transaction at a time, so an order's row can name the fact that tells it; one random key less.
-            (Self::Sqlite, "told-column") => ", told",
+            // PostgreSQL takes the numbers first.
+            (Self::Sqlite | Self::Postgres, "told-column") => ", told",
+            (Self::Postgres, "told-value") => ", r.told",
             (Self::Sqlite, "told-value") => ", (SELECT MAX(no) FROM outbox) + r.told",
             (Self::Sqlite, "unkeyed-column") => ", keyed",
             (Self::Sqlite, "unkeyed-value") => ", 0",
+            (Self::Postgres, "unkeyed-column") => ", keyed, no",
+            (Self::Postgres, "unkeyed-value") => ", 0, r.no",
             (Self::Sqlite, "history") => {
                 "subject, version, sale, at, fact, no FROM outbox WHERE keyed = 1 AND subject = ?1 UNION ALL \
                  SELECT e.subject, e.version, e.sale, e.at, e.fact, e.no \
                  FROM orders o JOIN outbox e ON e.no = o.told WHERE o.id = ?1 ORDER BY version, no"
+            }
+            (Self::Postgres, "history") => {
+                "f.subject, f.version, f.sale, f.at, f.fact FROM (SELECT ?::text AS id) q CROSS JOIN LATERAL \
+                 (SELECT subject, version, sale, at, fact, no FROM outbox WHERE keyed = 1 AND subject = q.id UNION ALL \
+                 SELECT e.* FROM orders o CROSS JOIN LATERAL (SELECT subject, version, sale, at, fact, no FROM outbox \
+                 WHERE no = o.told OFFSET 0) e WHERE o.id = q.id) f ORDER BY f.version, f.no"
+            }
+            // Found first, so that nothing walks over all that is kept.
+            (Self::Sqlite, "front") => {
+                "WHERE sent = 1 AND at < ? AND no IN \
+                 (SELECT f.no FROM (SELECT no FROM outbox WHERE sent = 1 ORDER BY no LIMIT ?) f)"
+            }
+            (Self::Postgres, "front") => {
+                "WHERE sent = 1 AND at < ? AND no = ANY (ARRAY(SELECT no FROM outbox WHERE sent = 1 ORDER BY no LIMIT ?))"
+            }
+            (Self::MySql, "front") => {
+                "USING (SELECT ? AS before_it) q STRAIGHT_JOIN (SELECT no FROM outbox WHERE sent = 1 ORDER BY no LIMIT ?) f \
+                 STRAIGHT_JOIN outbox ON outbox.no = f.no WHERE outbox.sent = 1 AND outbox.at < q.before_it"
             }
             (_, "told-column" | "told-value" | "unkeyed-column" | "unkeyed-value") => "",
             (_, "history") => "subject, version, sale, at, fact FROM outbox WHERE subject = ? ORDER BY version, no",
@@ -204,7 +241,11 @@ impl Dialect {
 
     /// Writes a template out for a number of rows, or of places in `{in}`.
     fn render(self, template: &str, rows: usize, purpose: Purpose) -> String {
-        let joined = if self == Self::MySql { join(template) } else { None };
+        let joined = match self {
+            Self::Sqlite => None,
+            Self::Postgres => found(template),
+            Self::MySql => join(template),
+        };
         let template = joined.as_deref().unwrap_or(template);
         let mut text = String::with_capacity(template.len() + 64);
         let mut rest = template;
@@ -238,6 +279,15 @@ fn parse(spec: &str) -> Vec<(&str, Kind)> {
         .collect()
 }
 
+/// The columns whose value is the same in all of these rows, a bit each: bound once, because handing over and taking apart what is
+/// repeated costs as much as writing it. Never the first; and none of a few rows, where it saves nothing and only makes more texts.
+fn same<const N: usize>(rows: &[[Value; N]]) -> usize {
+    const { assert!(N < 64, "a bit each") };
+    let Some(first) = rows.first().filter(|_| rows.len() >= MANY) else { return 0 };
+    let same = |at: &usize| rows.iter().all(|row| row[*at] == first[*at]);
+    (1..N).filter(same).map(|at| 1 << at).sum()
+}
+
 /// The columns of the rows in a template.
 fn columns(template: &str) -> Vec<(&str, Kind)> {
     let spec = template.split_once("{rows ").and_then(|(_, rest)| rest.split_once('}'));
@@ -267,10 +317,24 @@ fn join(template: &str) -> Option<String> {
     Some(format!("UPDATE {rows} STRAIGHT_JOIN {table} SET {set} WHERE {condition}"))
 }
 
-/// A template, its number of rows, and what for.
+/// `UPDATE t SET .. FROM {rows} r WHERE ..` with the rows of `t` found one by one, and only then changed: without statistics, or
+/// with old ones, all of `t` could be read instead. None for any other template.
+///
+/// A row that somebody else changes meanwhile would be missed: whoever writes so has the lock on what it writes.
+fn found(template: &str) -> Option<String> {
+    let (table, rest) = template.strip_prefix("UPDATE ")?.split_once(" SET ")?;
+    let (sets, rest) = rest.split_once(" FROM {")?;
+    let (rows, condition) = rest.split_once(" WHERE ")?;
+    Some(format!(
+        "UPDATE {table} SET {sets} FROM {{{rows} CROSS JOIN LATERAL \
+         (SELECT {table}.ctid AS at FROM {table} WHERE {condition} OFFSET 0) f WHERE {table}.ctid = f.at"
+    ))
+}
+
+/// A template, its size, and what for.
 type Key = (&'static str, usize, Purpose);
 
-/// Texts that were written out before. Their number is bounded: templates are constants, sizes are powers of two.
+/// Texts that were written out before. Templates are constants; sizes are few in a shop, but what they can be is many.
 #[derive(Debug)]
 pub(crate) struct Texts {
     dialect: Dialect,
@@ -292,14 +356,19 @@ impl Texts {
         self.made.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// The text of a template for a number of rows, which is 0 for a template without rows.
-    pub(crate) fn text(&self, template: &'static str, rows: usize, purpose: Purpose) -> Arc<str> {
-        let key = (template, rows, purpose);
+    /// The text of a template for a size: on SQLite the number of rows, on MySQL that of places in a list, on both servers which
+    /// columns of the rows are the same in all of them.
+    pub(crate) fn text(&self, template: &'static str, size: usize, purpose: Purpose) -> Arc<str> {
+        let key = (template, size, purpose);
         if let Some(text) = self.made.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return text.clone();
         }
-        let text: Arc<str> = self.dialect.render(template, rows, purpose).into();
-        self.made.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(text).clone()
+        let text: Arc<str> = self.dialect.render(template, size, purpose).into();
+        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
+        if made.len() >= TEXTS {
+            made.clear();
+        }
+        made.entry(key).or_insert(text).clone()
     }
 }
 
@@ -321,11 +390,11 @@ mod tests {
              WHERE column1 IS NOT NULL) r"
         );
         assert_eq!(
-            text(Dialect::Postgres, INSERT, 1),
-            "INSERT INTO t (a, b) SELECT a, b FROM (SELECT * FROM unnest(?::text[], ?::int8[]) AS u(a, b)) r"
+            text(Dialect::Postgres, INSERT, 0),
+            "INSERT INTO t (a, b) SELECT a, b FROM (SELECT u.* FROM unnest(?::text[], ?::int8[]) AS u(a, b)) r"
         );
         assert_eq!(
-            text(Dialect::MySql, INSERT, 1),
+            text(Dialect::MySql, INSERT, 0),
             "INSERT INTO t (a, b) SELECT a, b FROM JSON_TABLE(?, '$[*]' COLUMNS (a LONGTEXT CHARACTER SET utf8mb4 PATH '$[0]', b BIGINT PATH '$[1]')) r"
         );
         assert_eq!(
@@ -340,7 +409,7 @@ mod tests {
     #[test]
     fn an_update_of_rows_is_a_join_on_mysql() {
         assert_eq!(
-            Dialect::MySql.render(UPDATE, 1, Purpose::Write),
+            Dialect::MySql.render(UPDATE, 0, Purpose::Write),
             "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id LONGTEXT CHARACTER SET utf8mb4 PATH '$[0]', a BIGINT PATH '$[1]', b BIGINT PATH '$[2]')) r \
              STRAIGHT_JOIN t SET t.a = r.a, t.b = COALESCE(r.b, t.b) WHERE t.s = ? AND t.id = r.id"
         );
@@ -348,11 +417,51 @@ mod tests {
     }
 
     #[test]
+    fn an_update_of_rows_finds_them_one_by_one_on_postgres() {
+        assert_eq!(
+            Dialect::Postgres.render(
+                "UPDATE t SET a = r.a FROM {rows id:text a:int} r WHERE t.s = ? AND t.id = r.id",
+                0,
+                Purpose::Write
+            ),
+            "UPDATE t SET a = r.a FROM (SELECT u.* FROM unnest(?::text[], ?::int8[]) AS u(id, a)) r CROSS JOIN LATERAL \
+             (SELECT t.ctid AS at FROM t WHERE t.s = ? AND t.id = r.id OFFSET 0) f WHERE t.ctid = f.at"
+        );
+        assert_eq!(found("UPDATE t SET a = ? WHERE id = ?"), None);
+    }
+
+    #[test]
+    fn what_is_the_same_in_many_rows_is_bound_once() {
+        let rows = |count: i64| -> Vec<[Value; 4]> {
+            (0..count).map(|n| [n.to_string().into(), "x".into(), n.into(), Value::Null]).collect()
+        };
+        const WIDE: &str = "INSERT INTO t (h, a, b, c, d) SELECT ?, a, b, c, d FROM {rows a:text b:text c:int d:int} r";
+        for dialect in [Dialect::Postgres, Dialect::MySql] {
+            assert_eq!(dialect.bound_rows(WIDE, &[], rows(MANY as i64 - 1), &[]).2, 0);
+            let (values, binds, size) = dialect.bound_rows(WIDE, &["h".into()], rows(MANY as i64), &[]);
+            assert_eq!((&values[..3], size), (&["h".into(), "x".into(), Value::Null][..], 0b1010));
+            assert_eq!((binds, binds), (values.len(), if dialect == Dialect::Postgres { 5 } else { 4 }));
+            let text = dialect.render(WIDE, size, Purpose::Write);
+            assert_eq!(text.matches('?').count(), binds, "{text}");
+        }
+        assert_eq!(
+            Dialect::MySql.render(WIDE, 0b1010, Purpose::Write),
+            "INSERT INTO t (h, a, b, c, d) SELECT ?, a, b, c, d FROM (SELECT j.*, ? AS b, ? AS d FROM JSON_TABLE(?, '$[*]' COLUMNS \
+             (a LONGTEXT CHARACTER SET utf8mb4 PATH '$[0]', c BIGINT PATH '$[1]')) j) r"
+        );
+        assert_eq!(
+            Dialect::Postgres.render(WIDE, 0b1010, Purpose::Write),
+            "INSERT INTO t (h, a, b, c, d) SELECT ?, a, b, c, d FROM (SELECT u.*, ?::text AS b, ?::int8 AS d \
+             FROM unnest(?::text[], ?::int8[]) AS u(a, c)) r"
+        );
+    }
+
+    #[test]
     fn no_statement_binds_more_than_the_database_takes() {
         for width in 1..40 {
             let rows = Dialect::Sqlite.rows_max(width);
             assert!(rows.is_power_of_two() && rows * width <= 32_766);
-            assert!(Dialect::Sqlite.padded(rows) <= rows);
+            assert!(Dialect::padded(rows) <= rows);
         }
     }
 

@@ -9,9 +9,10 @@ use flashsale_core::error::BackendError;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
 use flashsale_core::{SaleId, Timestamp};
 
+use crate::dialect::Dialect;
 use crate::ledger::{Backend, SqlLedger};
 use crate::order::most;
-use crate::tx::{End, Fault, Fields, Tx, json};
+use crate::tx::{End, Fault, Fields, Tx, json, parse};
 use crate::value::{Rows, Value};
 
 // Most transactions tell facts of one sale and one time: bound once.
@@ -20,14 +21,15 @@ const TELL: &str = "INSERT INTO outbox (sale, at, subject, version, kind, topic,
                     FROM {rows subject:text version:int kind:text topic:text fact:text} r";
 // The acceptance of an order is told by its own row, whose key it has: it stands in no other. All of a batch are of one kind.
 const TELL_ACCEPTED: &str = "INSERT INTO outbox (version, sale, at, kind, topic, subject, fact{unkeyed-column}) \
-                             SELECT 1, ?, ?, ?, ?, r.subject, r.fact{unkeyed-value} FROM {rows subject:text fact:text} r";
+                             SELECT 1, ?, ?, ?, ?, r.subject, r.fact{unkeyed-value} FROM {rows subject:text fact:text no:int} r";
+const NUMBERS: &str =
+    "SELECT string_agg(n::text, ' ') FROM (SELECT nextval('outbox_no_seq') AS n FROM generate_series(1, ?)) s";
 const TELL_ONCE: &str = "INSERT INTO outbox (sale, at, subject, version, kind, topic, fact) \
                          SELECT r.sale, r.at, r.subject, r.version, r.kind, r.topic, r.fact \
                          FROM {rows subject:text version:int kind:text topic:text fact:text sale:text at:int} r{once-event}";
 const HISTORY: &str = "SELECT {history}";
 // Rows come in the order of time but for a few, so only the first so many are looked at: no walk over all that is kept.
-const PRUNE: &str = "DELETE FROM outbox WHERE sent = 1 AND at < ? AND no IN \
-                     (SELECT f.no FROM (SELECT no FROM outbox WHERE sent = 1 ORDER BY no LIMIT ?) f)";
+const PRUNE: &str = "DELETE FROM outbox {front}";
 const BURY: &str = "INSERT INTO dead_letter (consumer, event_id, reason, tries, at, event) \
                     SELECT r.consumer, r.event_id, r.reason, r.tries, r.at, r.event \
                     FROM {rows consumer:text event_id:text reason:text tries:int at:int event:text} r{once-letter}";
@@ -65,13 +67,28 @@ pub(crate) fn tell(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes the facts of orders that this transaction accepts, all `order.accepted` at version 1. The rows of the orders come next
-/// and say where theirs are.
-pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> {
+/// The read of numbers for the facts of so many orders, where many write at a time and rows are told apart by numbers: a
+/// transaction cannot know which its rows will get.
+pub(crate) fn numbers(dialect: Dialect, count: usize) -> Option<(&'static str, Vec<Value>)> {
+    match dialect {
+        Dialect::Postgres => Some((NUMBERS, vec![most(count)])),
+        Dialect::Sqlite | Dialect::MySql => None,
+    }
+}
+
+/// The numbers that [`numbers`] reads.
+pub(crate) fn numbered(rows: &[crate::tx::Row]) -> Result<Vec<i64>, Fault> {
+    let text = rows.first().map(|row| row.fields().maybe_text().map(|text| text.unwrap_or_default().to_owned()));
+    text.transpose()?.unwrap_or_default().split_whitespace().map(parse).collect()
+}
+
+/// Writes the facts of orders that this transaction accepts, all `order.accepted` at version 1, with these numbers if any were
+/// taken. The rows of the orders come next and say where theirs are.
+pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event], numbers: &[i64]) -> Result<(), Fault> {
     let (Some([sale, at]), Some(first)) = (sale_and_time(events)?, events.first()) else { return Ok(()) };
     let mut rows = Rows(Vec::with_capacity(events.len()));
-    for event in events {
-        rows.0.push([event.subject.as_str().into(), json(&event.fact)?]);
+    for (n, event) in events.iter().enumerate() {
+        rows.0.push([event.subject.as_str().into(), json(&event.fact)?, numbers.get(n).copied().into()]);
     }
     let head = [sale, at, first.fact.kind().into(), first.fact.topic().into()];
     tx.bulk_exactly(TELL_ACCEPTED, &head, rows, &[]);

@@ -78,7 +78,7 @@ mod postgres;
 #[cfg(feature = "mysql")]
 mod mysql;
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(all(test, any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
 mod plans;
 
 // One file per noun, in the order in which a purchase meets them.

@@ -154,10 +154,13 @@ async fn by_id(tx: &mut Tx<'_>, ids: Vec<&OrderId>) -> Result<HashMap<OrderId, A
 }
 
 /// Writes orders that were decided now, and the lines of those that have their units; `told` says which fact tells an
-/// order's acceptance: its number, counted back from the last one that was written.
+/// order's acceptance: its number, or where none were taken, how many before the last one that was written.
 pub(crate) fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>], told: &HashMap<&str, i64>) {
     let now = Value::from(tx.now());
-    let rows = Rows::of(orders, |order| {
+    // By name: keys that begin alike for all of a batch are then added at one place, one after the other.
+    let mut orders: Vec<&Arc<Order>> = orders.iter().collect();
+    orders.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    let rows = Rows::of(&orders, |order| {
         let (epoch, no) = order.hold.map_or((None, None), |(epoch, no)| (Some(epoch.0), Some(no.0)));
         [
             order.id.as_str().into(),
@@ -180,7 +183,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>], told
         ]
     });
     tx.bulk_exactly(INSERT, &[sale.as_str().into(), now.clone(), now], rows, &[]);
-    let live = orders.iter().filter(|order| order.state.holds_units());
+    let live = orders.into_iter().filter(|order| order.state.holds_units());
     let lines = Rows::of(live.flat_map(|order| order.lines.iter().map(move |line| (order, line))), |(order, line)| {
         [order.id.as_str().into(), line.item.as_str().into(), order.v.into(), line.units.units().into()]
     });

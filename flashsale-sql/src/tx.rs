@@ -90,8 +90,8 @@ impl Access {
 #[derive(Debug)]
 struct Statement {
     template: &'static str,
-    /// For how many rows its text is.
-    rows: usize,
+    /// For which size its text is.
+    size: usize,
     values: Vec<Value>,
     /// How many values its text binds; what is missing at the end is null.
     binds: usize,
@@ -101,8 +101,8 @@ struct Statement {
 
 impl Statement {
     fn new(texts: &Texts, template: &'static str, values: Vec<Value>) -> Self {
-        let (values, rows) = texts.dialect().bound(values);
-        Self { template, rows, binds: values.len(), values, exactly: None }
+        let (values, size) = texts.dialect().bound(values);
+        Self { template, size, binds: values.len(), values, exactly: None }
     }
 
     fn effect(&self) -> Effect {
@@ -232,9 +232,8 @@ impl Tx<'_> {
         let mut rows = rows.0;
         while !rows.is_empty() {
             let later = rows.split_off(rows.len().min(dialect.rows_max(N)));
-            let padded = dialect.padded(rows.len());
-            let (values, binds) = dialect.bound_rows(template, head, rows, tail);
-            self.pending.0.push(Statement { template, rows: padded, values, binds, exactly: None });
+            let (values, binds, size) = dialect.bound_rows(template, head, rows, tail);
+            self.pending.0.push(Statement { template, size, values, binds, exactly: None });
             rows = later;
         }
     }
@@ -273,7 +272,7 @@ impl Tx<'_> {
     }
 
     fn text(&self, statement: &Statement) -> Arc<str> {
-        self.texts.text(statement.template, statement.rows, self.access.purpose())
+        self.texts.text(statement.template, statement.size, self.access.purpose())
     }
 
     /// Sends what waits and then these, in one journey; tells the reply of each.

@@ -135,34 +135,22 @@ impl<const N: usize> Rows<N> {
     }
 }
 
-/// Rows as one JSON array of arrays.
-pub(crate) fn as_json_rows<const N: usize>(rows: &[[Value; N]]) -> Value {
-    let rows: serde_json::Value =
-        rows.iter().map(|row| row.iter().map(Value::json).collect()).collect::<Vec<serde_json::Value>>().into();
+/// These columns of rows as one JSON array of arrays.
+pub(crate) fn as_json_rows<const N: usize>(rows: &[[Value; N]], columns: &[usize]) -> Value {
+    let row = |row: &[Value; N]| columns.iter().map(|at| row[*at].json()).collect();
+    let rows: serde_json::Value = rows.iter().map(row).collect::<Vec<serde_json::Value>>().into();
     rows.to_string().into()
 }
 
-/// Rows as columns of these kinds: one list each.
-pub(crate) fn as_columns<const N: usize>(rows: Vec<[Value; N]>, kinds: &[Kind]) -> Vec<Value> {
-    let mut columns: Vec<Value> = kinds
-        .iter()
-        .map(|kind| match kind {
-            Kind::Text => Value::Texts(Vec::with_capacity(rows.len())),
-            Kind::Int => Value::Ints(Vec::with_capacity(rows.len())),
-        })
-        .collect();
-    for row in rows {
-        for (column, value) in columns.iter_mut().zip(row) {
-            match (column, value) {
-                (Value::Texts(texts), Value::Text(text)) => texts.push(Some(text)),
-                (Value::Ints(numbers), Value::Int(number)) => numbers.push(Some(number)),
-                (Value::Texts(texts), _) => texts.push(None),
-                (Value::Ints(numbers), _) => numbers.push(None),
-                _ => {}
-            }
-        }
-    }
-    columns
+/// These columns of rows, each of its kind: one list each.
+pub(crate) fn as_columns<const N: usize>(rows: &[[Value; N]], columns: &[usize], kinds: &[Kind]) -> Vec<Value> {
+    let text = |value: &Value| if let Value::Text(text) = value { Some(text.clone()) } else { None };
+    let number = |value: &Value| if let Value::Int(number) = value { Some(*number) } else { None };
+    let column = |(at, kind): (&usize, &Kind)| match kind {
+        Kind::Text => Value::Texts(rows.iter().map(|row| text(&row[*at])).collect()),
+        Kind::Int => Value::Ints(rows.iter().map(|row| number(&row[*at])).collect()),
+    };
+    columns.iter().zip(kinds).map(column).collect()
 }
 
 /// What a column of rows holds.
@@ -187,8 +175,8 @@ mod tests {
     #[test]
     fn rows_are_the_same_as_json_and_as_columns() {
         let rows = vec![[Value::from("a"), Value::from(1_i64)], [Value::from("b"), Value::Null]];
-        assert_eq!(as_json_rows(&rows), Value::from(r#"[["a",1],["b",null]]"#));
-        let columns = as_columns(rows, &[Kind::Text, Kind::Int]);
+        assert_eq!(as_json_rows(&rows, &[0, 1]), Value::from(r#"[["a",1],["b",null]]"#));
+        let columns = as_columns(&rows, &[0, 1], &[Kind::Text, Kind::Int]);
         assert_eq!(columns, [Value::list(["a", "b"]), Value::Ints(vec![Some(1), None])]);
     }
 

@@ -39,11 +39,19 @@ fn accept(id: &str, then: Then) -> Accept {
 /// # Panics
 /// If it does not do what it is told.
 pub async fn told(ledger: &impl Everything) {
+    told_of(ledger, "drop", "plant", "ann").await;
+}
+
+/// As [`told`], of a sale, a campaign and a buyer of these names, which the ledger must not know yet.
+///
+/// # Panics
+/// If it does not do what it is told.
+pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &str) {
     let pay = || Then::Pay { within: Duration::from_secs(1) };
     let hat = Item::named("hat").unwrap().units(2).unwrap().price(won(9)).per_buyer(2).unwrap();
-    let sale = Sale::named("drop").unwrap().item(hat);
+    let sale = Sale::named(drop).unwrap().item(hat);
     ledger.open(&sale).await.unwrap().unwrap();
-    let campaign = Campaign::named("plant").unwrap().takes_off(won(3));
+    let campaign = Campaign::named(plant).unwrap().takes_off(won(3));
     ledger.campaigns_put(std::slice::from_ref(&campaign)).await.unwrap();
     ledger.campaigns().await.unwrap();
     ledger.campaign(&campaign.id).await.unwrap();
@@ -51,19 +59,19 @@ pub async fn told(ledger: &impl Everything) {
     let At::Open(opening) = campaign.at(now) else { panic!("it is open") };
     let claims = campaign.sale(&opening).unwrap();
     ledger.open(&claims).await.unwrap().unwrap();
-    let ann = BuyerId::new("ann").unwrap();
+    let ann = BuyerId::new(name).unwrap();
     let coupon = campaign.coupon(&opening, &ann, now).unwrap();
-    ledger.accept(&claims.id, &[accept("ann~plant~k", Then::Issue(Box::new(coupon.clone())))]).await.unwrap();
+    ledger.accept(&claims.id, &[accept(&format!("{name}~{plant}~k"), Then::Issue(Box::new(coupon.clone())))]).await.unwrap();
     ledger.coupons_of(&ann, None, 3).await.unwrap();
-    let with_coupon = Accept { coupon: Some(coupon.id.clone()), ..accept("ann~1", pay()) };
-    let answer = ledger.accept(&sale.id, &[with_coupon, accept("ann~2", pay())]).await.unwrap();
+    let with_coupon = Accept { coupon: Some(coupon.id.clone()), ..accept(&format!("{name}~1"), pay()) };
+    let answer = ledger.accept(&sale.id, &[with_coupon, accept(&format!("{name}~2"), pay())]).await.unwrap();
     let Acceptance::Decided(order) = &answer.answers[0] else { panic!("decided") };
     let Verdict::Move(append) = step(Some(order), &Input::BuyerCancels, now, &Policy::default()) else {
         panic!("moves")
     };
     ledger.append(&sale.id, &[*append]).await.unwrap();
     let cancel = |id: &str| Cancel { id: OrderId::new(id).unwrap(), reason: Reason::Operator };
-    ledger.cancel(&sale.id, &[cancel("ann~2"), cancel("ann~3")]).await.unwrap();
+    ledger.cancel(&sale.id, &[cancel(&format!("{name}~2")), cancel(&format!("{name}~3"))]).await.unwrap();
     let version = ledger.totals(&sale.id).await.unwrap().unwrap().version;
     let Adopted::Yes(_) = ledger.adopt(&sale.id, Nonce(1), Epoch(0)).await.unwrap() else { panic!("adopted") };
     ledger.follow(&sale.id, Nonce(1), version, HoldNo(1)).await.unwrap();
@@ -81,7 +89,7 @@ pub async fn told(ledger: &impl Everything) {
     let rows = ledger.unsent(None, 9).await.unwrap();
     ledger.put(&[rows[0].1.clone()]).await.unwrap();
     ledger.sent(&[rows[0].0]).await.unwrap();
-    ledger.history("ann~1").await.unwrap();
+    ledger.history(&format!("{name}~1")).await.unwrap();
     ledger.prune(now, 3).await.unwrap();
     let event = rows[0].1.clone();
     let letter = DeadLetter { consumer: "c".to_owned(), reason: "r".to_owned(), tries: 1, at: now, event };

@@ -50,9 +50,11 @@ CREATE TABLE item (
     CHECK (allocated >= 0 AND allocated <= total)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- One row per decided id, accepted or refused, for ever. The id is `buyer~key` or `buyer~scope~key`.
+-- One row per decided id, accepted or refused, for ever. The id is `buyer~key` or `buyer~scope~key`. Rows lie in order of writing: in
+-- order of id, which is none of time, each would split a page of its own.
 CREATE TABLE orders (
-    id         VARBINARY(255) NOT NULL PRIMARY KEY,
+    no         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    id         VARBINARY(255) NOT NULL UNIQUE,
     sale       VARBINARY(255) NOT NULL,
     buyer      VARBINARY(255) GENERATED ALWAYS AS (SUBSTRING_INDEX(id, '~', 1)) STORED,
     hash       BIGINT NOT NULL,

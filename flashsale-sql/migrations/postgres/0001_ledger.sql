@@ -77,12 +77,13 @@ CREATE TABLE orders (
     pay_by     bigint,
     due_at     bigint,
     tries      bigint NOT NULL DEFAULT 0,
-    action     text COLLATE "C"
+    action     text COLLATE "C",
+    told       bigint -- the row of the outbox that tells its acceptance
 );
 
 CREATE INDEX orders_version ON orders (sale, v);
--- What a buyer has is counted by his live orders.
-CREATE INDEX orders_live ON orders (buyer, sale) WHERE live = 1;
+-- What a buyer has is counted by his live orders, whose ids begin with his name: no index of its own, which would cost a random
+-- place in a tree for every order.
 CREATE INDEX orders_due ON orders (due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX orders_stuck ON orders (id) WHERE stuck IS NOT NULL;
 
@@ -109,9 +110,10 @@ CREATE TABLE outbox (
     at      bigint NOT NULL,
     fact    text COLLATE "C" NOT NULL, -- JSON
     sent    bigint NOT NULL DEFAULT 0 CHECK (sent IN (0, 1)),
-    UNIQUE (subject, version, kind)
+    keyed   bigint NOT NULL DEFAULT 1 CHECK (keyed IN (0, 1)) -- 0: found by orders.told, and as unique as the order is
 );
 
+CREATE UNIQUE INDEX outbox_event ON outbox (subject, version, kind) WHERE keyed = 1;
 CREATE INDEX outbox_unsent ON outbox (no) WHERE sent = 0;
 
 -- Changes of terms, once per id.

@@ -24,7 +24,7 @@ const ALLOCATE: &str = "UPDATE item SET allocated = item.allocated + r.units FRO
 /// Decides a batch for good.
 pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> Result<End<Accepted>, Fault> {
     let tx = &mut tx;
-    let Some((sale, mut books)) = read(tx, &id, &batch).await? else {
+    let Some((sale, mut books, numbers)) = read(tx, &id, &batch).await? else {
         let answers = vec![Acceptance::NotOpen(SaleState::Closed); batch.len()];
         return Ok(End::Nothing(Accepted { answers, update: None }));
     };
@@ -39,7 +39,7 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     let changed: BTreeMap<&ItemId, (&ItemTotals, u32)> =
         books.items.iter().map(|(id, item)| (id, (item, taken(item)))).filter(|(_, (_, units))| *units > 0).collect();
     let events = accepting(&decision, &books);
-    write(tx, &sale, &decision, &changed, &events)?;
+    write(tx, &sale, &decision, &changed, &events, &numbers)?;
     sale.bump(tx, to);
     if !events.is_empty() {
         tx.enlisted(&events).await?;
@@ -54,15 +54,19 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     Ok(End::Commit(Accepted { answers: decision.answers, update: Some(update) }))
 }
 
-/// Reads what the decision needs, the sale's row first.
-async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(SaleRow, Books)>, Fault> {
-    let reads = [
-        SaleRow::lock(tx, id),
-        order::these(batch.iter().map(|accept| &accept.id)),
-        these_items(id, batch.iter().flat_map(|accept| accept.lines.iter().map(|line| &line.item))),
-        live_orders(id, batch.iter().map(|accept| accept.id.buyer_str())),
-    ];
-    let [sale, known, items, live] = tx.read(reads).await?;
+/// Reads what the decision needs, the sale's row first; and numbers for its facts, where they are taken before.
+async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(SaleRow, Books, Vec<i64>)>, Fault> {
+    let lock = SaleRow::lock(tx, id);
+    let known = order::these(batch.iter().map(|accept| &accept.id));
+    let items = these_items(id, batch.iter().flat_map(|accept| accept.lines.iter().map(|line| &line.item)));
+    let live = live_orders(id, batch.iter().map(|accept| accept.id.buyer_str()));
+    let ([sale, known, items, live], numbers) = match event::numbers(tx.dialect(), batch.len()) {
+        None => (tx.read([lock, known, items, live]).await?, vec![]),
+        Some(numbers) => {
+            let [sale, known, items, live, numbers] = tx.read([lock, known, items, live, numbers]).await?;
+            ([sale, known, items, live], event::numbered(&numbers)?)
+        }
+    };
     let coupons = coupon::by_id(tx, batch.iter().filter_map(|accept| accept.coupon.as_ref()).collect()).await?;
     let Some(sale) = SaleRow::found(id, &sale)? else { return Ok(None) };
     let books = Books {
@@ -78,7 +82,7 @@ async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(
         bought: live_units(&live)?,
         coupons,
     };
-    Ok(Some((sale, books)))
+    Ok(Some((sale, books, numbers)))
 }
 
 /// Writes what was decided, with its facts.
@@ -88,12 +92,18 @@ fn write(
     decision: &Decision,
     changed: &BTreeMap<&ItemId, (&ItemTotals, u32)>,
     events: &[Event],
+    numbers: &[i64],
 ) -> Result<(), Fault> {
-    // The facts of the orders first: the orders' rows say which number theirs has, counted back from the last.
+    // The facts of the orders first: the orders' rows say which number theirs has, or, where none were taken, which counted back
+    // from the last.
     let of_orders = events.iter().take_while(|event| matches!(event.fact, Fact::OrderAccepted(_))).count();
     let (accepted, others) = events.split_at(of_orders);
-    event::tell_accepted(tx, accepted)?;
-    let told = accepted.iter().rev().map(|event| event.subject.as_str()).zip((0..).map(|back: i64| -back)).collect();
+    event::tell_accepted(tx, accepted, numbers)?;
+    let subjects = accepted.iter().map(|event| event.subject.as_str());
+    let told = match numbers {
+        [] => subjects.rev().zip((0..).map(|back: i64| -back)).collect(),
+        numbers => subjects.zip(numbers.iter().copied()).collect(),
+    };
     order::insert(tx, &sale.id, &decision.orders, &told);
     event::tell(tx, others)?;
     let rows = Rows::of(changed, |(id, (_, units))| [id.as_str().into(), (*units).into()]);

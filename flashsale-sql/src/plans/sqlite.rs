@@ -1,16 +1,16 @@
-//! How SQLite runs our statements: each finds its rows by a key. Told by the database itself, with EXPLAIN QUERY PLAN.
+//! SQLite, with EXPLAIN QUERY PLAN.
 
-use flashsale_core::{ManualClock, Timestamp};
-use flashsale_testkit::everything;
+use flashsale_core::ManualClock;
 
+use super::{NOW, everything};
 use crate::SqliteLedger;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_statement_finds_its_rows_by_a_key() {
     let place = tempfile::tempdir().unwrap();
     let ledger = SqliteLedger::open(place.path().join("ledger.db")).await.unwrap();
-    let ledger = ledger.with_clock(ManualClock::starting(Timestamp::from_ms(5)));
-    everything::told(&ledger).await;
+    let ledger = ledger.with_clock(ManualClock::starting(NOW));
+    everything(&ledger, "drop", "plant", "ann").await;
     let plans = ledger.plans().await;
     assert!(plans.len() > 60, "only {} statements were sent", plans.len());
     // What is read whole: lists of a few rows, and the front of the outbox, bounded by the limit.
