@@ -40,13 +40,15 @@ const STATEMENTS: usize = 256;
 /// What sessions of ours are set to. A node that stands still must not hold a sale; nobody waits for a lock for longer than a request.
 ///
 /// Every statement of ours finds its rows by a key. Statistics of tables that were empty when they were gathered, or of a
-/// fresh database that has none, say that reading them whole is cheaper; a plan made then is kept while the sale grows.
-const SETTINGS: [(&str, &str); 6] = [
+/// fresh database that has none, say that reading them whole is cheaper, or all of a range to sort it; a plan made then is kept while
+/// the sale grows.
+const SETTINGS: [(&str, &str); 7] = [
     ("default_transaction_isolation", "read committed"),
     ("lock_timeout", "1s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("statement_timeout", "10s"),
     ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
     ("jit", "off"),
 ];
 
@@ -98,7 +100,7 @@ impl Engine for Postgres {
             (Mode::Write, Sessions::Theirs) => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '1s'; \
                  SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = '10s'; \
-                 SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+                 SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off"
             }
             (Mode::Snapshot | Mode::Look, _) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         }
