@@ -61,7 +61,10 @@ pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &s
     ledger.open(&claims).await.unwrap().unwrap();
     let ann = BuyerId::new(name).unwrap();
     let coupon = campaign.coupon(&opening, &ann, now).unwrap();
-    ledger.accept(&claims.id, &[accept(&format!("{name}~{plant}~k"), Then::Issue(Box::new(coupon.clone())))]).await.unwrap();
+    ledger
+        .accept(&claims.id, &[accept(&format!("{name}~{plant}~k"), Then::Issue(Box::new(coupon.clone())))])
+        .await
+        .unwrap();
     ledger.coupons_of(&ann, None, 3).await.unwrap();
     let with_coupon = Accept { coupon: Some(coupon.id.clone()), ..accept(&format!("{name}~1"), pay()) };
     let answer = ledger.accept(&sale.id, &[with_coupon, accept(&format!("{name}~2"), pay())]).await.unwrap();

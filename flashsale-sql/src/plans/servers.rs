@@ -5,8 +5,9 @@
 //! with none, with those of empty tables, and with fresh ones.
 
 use flashsale_core::ManualClock;
+use flashsale_testkit::everything::told_of;
 
-use super::{NOW, everything};
+use super::NOW;
 use crate::{Backend, SqlLedger};
 
 /// Orders of two sales, each with a line and a fact that was sent.
@@ -36,15 +37,15 @@ async fn run<D: Backend>(
     if statistics == Statistics::OfEmpty {
         analyze();
     }
-    everything(&ledger, "small", "plant", "ann").await;
+    told_of(&ledger, "small", "plant", "ann").await;
     fill();
     if statistics == Statistics::Fresh {
         analyze();
     }
-    everything(&ledger, "large", "weed", "bob").await;
+    told_of(&ledger, "large", "weed", "bob").await;
     ledger.close().await;
     let ledger = open().await.with_clock(ManualClock::starting(NOW));
-    everything(&ledger, "huge", "reed", "cat").await;
+    told_of(&ledger, "huge", "reed", "cat").await;
     ledger.close().await;
 }
 

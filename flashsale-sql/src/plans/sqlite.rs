@@ -1,8 +1,9 @@
 //! SQLite, with EXPLAIN QUERY PLAN.
 
 use flashsale_core::ManualClock;
+use flashsale_testkit::everything::told_of;
 
-use super::{NOW, everything};
+use super::NOW;
 use crate::SqliteLedger;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -10,7 +11,7 @@ async fn every_statement_finds_its_rows_by_a_key() {
     let place = tempfile::tempdir().unwrap();
     let ledger = SqliteLedger::open(place.path().join("ledger.db")).await.unwrap();
     let ledger = ledger.with_clock(ManualClock::starting(NOW));
-    everything(&ledger, "drop", "plant", "ann").await;
+    told_of(&ledger, "drop", "plant", "ann").await;
     let plans = ledger.plans().await;
     assert!(plans.len() > 60, "only {} statements were sent", plans.len());
     // What is read whole: lists of a few rows, and the front of the outbox, bounded by the limit.
