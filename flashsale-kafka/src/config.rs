@@ -130,6 +130,8 @@ impl KafkaConfig {
         let mut config = self.client();
         // A batch is complete when it comes: waiting for more gains nothing.
         config.set("linger.ms", "0").set("enable.idempotence", "true").set("acks", "all");
+        // As other clients of Kafka place a key, so that they may share our topics.
+        config.set("partitioner", "murmur2_random");
         config.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
         // How long a topic may be unknown before it is told as such: a new one is not known everywhere at once.
         let half = self.delivery_timeout / 2;

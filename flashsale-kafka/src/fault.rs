@@ -30,6 +30,12 @@ fn kind(code: Code) -> ErrorKind {
     }
 }
 
+/// Whether the brokers will say no again: the data is bad, or a person has to act.
+pub(crate) fn is_refused(error: &KafkaError) -> bool {
+    let refused = |code| matches!(kind(code), ErrorKind::Data | ErrorKind::Misconfigured);
+    error.rdkafka_error_code().is_some_and(refused)
+}
+
 /// An event that was not acknowledged.
 pub(crate) fn undelivered(operation: &'static str, error: KafkaError) -> BackendError {
     let kind = match &error {
@@ -53,14 +59,40 @@ pub(crate) fn undone(operation: &'static str, error: KafkaError) -> BackendError
     BackendError::new(kind, operation, error)
 }
 
-/// Whether a consumer can go on as it is: the client connects again by itself, and asks for its place again.
+/// Whether a consumer can go on as it is: the client connects again, joins again and asks again by itself.
 pub(crate) fn passes(error: &KafkaError) -> bool {
-    let code = match error {
-        KafkaError::MessageConsumptionFatal(_) => return false,
-        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => *code,
-        other => return matches!(other, KafkaError::PartitionEOF(_)),
+    let (KafkaError::MessageConsumption(code) | KafkaError::Global(code)) = error else {
+        return matches!(error, KafkaError::PartitionEOF(_));
     };
-    kind(code) == ErrorKind::Unknown && code != Code::Fatal
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::BrokerNotAvailable
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::TimedOutQueue
+            | Code::WaitingForCoordinator
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::NetworkException
+            | Code::RebalanceInProgress
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::PollExceeded
+    )
+}
+
+/// Whether a partition is not this client's any more.
+pub(crate) fn is_elsewhere(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::State | Code::UnknownPartition | Code::PreviousInProgress | Code::UnknownTopicOrPartition)
+    )
 }
 
 #[cfg(test)]
@@ -79,5 +111,9 @@ mod tests {
         assert_eq!(undone("source.poll", lost).kind(), ErrorKind::Unavailable);
         assert!(!passes(&KafkaError::MessageConsumption(Code::GroupAuthorizationFailed)));
         assert!(!passes(&KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)));
+        assert!(
+            !passes(&KafkaError::MessageConsumption(Code::NotImplemented)),
+            "a compression that this client cannot read"
+        );
     }
 }

@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 use tokio::sync::oneshot;
 
 use crate::config::KafkaConfig;
-use crate::fault::{undelivered, undone};
+use crate::fault::{is_refused, undelivered, undone};
 use crate::wire;
 
 const PUBLISH: &str = "sink.publish";
@@ -25,8 +25,9 @@ const PUBLISH: &str = "sink.publish";
 /// An [`EventSink`] on Kafka. A clone is the same producer.
 ///
 /// # Errors of `publish`
-/// *Unknown* if no acknowledgement came in time: send all of them again. *Unavailable* if nothing left this process.
-/// *Data* if a broker refuses an event. *Misconfigured* for a topic that is not there, or that this client may not write.
+/// What became of the worst of the batch; the others may have arrived, so send all of them again. *Data* if a broker refuses an event;
+/// *misconfigured* for a topic that is not there, or that this client may not write; *unknown* if no acknowledgement came in time;
+/// *unavailable* if one did not leave this process.
 ///
 /// # Cancel safety
 /// A publication whose future is dropped goes on; nobody is told of its outcome, so send all of it again.
@@ -75,8 +76,12 @@ impl Ticket {
     /// One of them has arrived, or has not.
     fn told(&self, failed: Option<KafkaError>) {
         let end = || self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_some() {
-            end().failed = failed;
+        if let Some(failed) = failed {
+            let mut end = end();
+            // A person has to act on one that will never arrive; the others are only late.
+            if end.failed.as_ref().is_none_or(|worst| !is_refused(worst)) {
+                end.failed = Some(failed);
+            }
         }
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let End { failed, tell } = mem::take(&mut *end());
@@ -109,11 +114,13 @@ impl KafkaEventSink {
     /// The producer; another one, if it is beyond repair (its sequence numbers were lost on both sides).
     fn producer(&self) -> Result<Producer, BackendError> {
         let mut place = self.place();
-        if let Some((code, why)) = place.client().fatal_error() {
-            tracing::warn!(%code, why, "the producer is given up for a new one");
-            *place = producer(&self.0.config)?;
-        }
-        Ok(place.clone())
+        let Some((code, why)) = place.client().fatal_error() else { return Ok(place.clone()) };
+        tracing::warn!(%code, why, "the producer is given up for a new one");
+        let new = producer(&self.0.config)?;
+        let old = std::mem::replace(&mut *place, new.clone());
+        // It waits for what it still has.
+        std::thread::spawn(move || drop(old));
+        Ok(new)
     }
 
     /// Sends records to topics and waits for their acknowledgements.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flashsale_core::error::{BackendError, ErrorKind};
+use flashsale_core::error::BackendError;
 use flashsale_core::event::TOPICS;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -55,7 +55,11 @@ impl Topics {
             .collect();
         let topics: Vec<NewTopic<'_>> = names
             .iter()
-            .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replicas)))
+            .map(|(name, partitions)| {
+                // As it is sent: a broker's own compression may be one that not every client can read.
+                let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replicas));
+                topic.set("compression.type", "producer")
+            })
             .collect();
         let made = admin
             .create_topics(&topics, &AdminOptions::new().request_timeout(Some(ANSWER)))
@@ -65,8 +69,8 @@ impl Topics {
             match topic {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    let why = format!("{topic}: {}", KafkaError::AdminOp(code));
-                    return Err(BackendError::new(ErrorKind::Misconfigured, CREATE, why));
+                    let error = undone(CREATE, KafkaError::AdminOp(code));
+                    return Err(BackendError::new(error.kind(), CREATE, format!("{topic}: {code}")));
                 }
             }
         }

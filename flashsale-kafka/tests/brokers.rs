@@ -38,6 +38,10 @@ async fn disturbed(config: &KafkaConfig, disturb: impl FnOnce() + Send + 'static
         for batch in all[third..].chunks(50) {
             relay(&sink, batch).await;
         }
+        // Again and again until it is over, so that something is under way at every moment of it.
+        while !disturbed.is_finished() {
+            relay(&sink, &all[third..third + 50]).await;
+        }
         disturbed.await.unwrap();
     };
     let ((), came) = tokio::join!(publish, take_all(&source, "saga", &all));

@@ -2,7 +2,7 @@
 
 mod bus;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flashsale_core::event::{DeadLetter, DeadLetters, EventSink, EventSource};
 use flashsale_core::memory::MemoryLedger;
@@ -34,7 +34,7 @@ async fn what_a_member_did_not_keep_comes_to_the_next() {
     assert_eq!(came, rest.len(), "what was kept does not come again");
 }
 
-/// G9: at least once, whoever has a partition; events of one subject in order, for whoever has it.
+/// G9: at least once, whoever has a partition.
 #[tokio::test]
 async fn nothing_is_lost_while_members_come_and_go() {
     let config = fresh().await;
@@ -42,8 +42,10 @@ async fn nothing_is_lost_while_members_come_and_go() {
     first.join("saga");
     let (early, late): (Vec<_>, Vec<_>) = events(30, 40).into_iter().partition(|event| event.version <= 20);
     let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    let begun = Instant::now();
     let work = async |source: &KafkaEventSource, until: usize| {
         while seen.lock().unwrap().len() < until {
+            assert!(begun.elapsed() < bus::LONG, "{} of {until}", seen.lock().unwrap().len());
             let Ok(polled) = tokio::time::timeout(Duration::from_millis(100), source.poll("saga", 7)).await else {
                 continue;
             };
@@ -60,7 +62,8 @@ async fn nothing_is_lost_while_members_come_and_go() {
     sink.publish(&late).await.unwrap();
     tokio::join!(work(&first, early.len() + 50), work(&second, early.len() + 50));
     // It polled and did not keep: what it had goes to the others.
-    let _ = tokio::time::timeout(Duration::from_millis(100), first.poll("saga", 50)).await;
+    let taken = tokio::time::timeout(bus::LONG, first.poll("saga", 50)).await.expect("its share").unwrap();
+    assert!(!taken.events.is_empty());
     drop(first);
     work(&second, early.len() + late.len()).await;
 }
@@ -79,7 +82,7 @@ async fn send(config: &KafkaConfig, brokers: &str, headers: &[(&str, &str)], val
 /// The next record of the dead letters of payments: its reason, its consumer, and its value.
 async fn letter(config: &KafkaConfig, consumer: &StreamConsumer) -> (String, String, Vec<u8>) {
     consumer.subscribe(&[&config.dead_topic("payments")]).unwrap();
-    let record = consumer.recv().await.unwrap();
+    let record = tokio::time::timeout(bus::LONG, consumer.recv()).await.expect("a letter").unwrap();
     let text = |name: &str| {
         let header = record.headers().unwrap().iter().find(|header| header.key == name).expect(name);
         String::from_utf8(header.value.unwrap().to_vec()).unwrap()

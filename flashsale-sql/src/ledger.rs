@@ -292,9 +292,9 @@ impl<D: Backend> SqlLedger<D> {
     #[doc(hidden)]
     pub async fn migrate_along(&self, steps: &[Migration]) -> Result<(), BackendError> {
         const OPERATION: &str = "ledger.migrate";
-        let mut connection = self.checked(OPERATION).await?;
+        let (mut connection, checked) = self.checked(OPERATION, steps.to_vec()).await?;
         // Most of the time there is nothing to do, and no reason to wait for others.
-        if migration::check::<D>(&mut connection, steps).await.is_ok() {
+        if checked.is_ok() {
             return Ok(());
         }
         // Closed in any case, with what it waits for, holds and has set: by its end, or by its caller's.
@@ -308,15 +308,26 @@ impl<D: Backend> SqlLedger<D> {
     /// [`ErrorKind::Misconfigured`] if not; the error says what to do.
     pub async fn check_migrations(&self) -> Result<(), BackendError> {
         const OPERATION: &str = "ledger.check_migrations";
-        let mut connection = self.checked(OPERATION).await?;
-        migration::check::<D>(&mut connection, D::MIGRATIONS).await.map_err(|fault| fault.told(OPERATION))
+        let (_, checked) = self.checked(OPERATION, D::MIGRATIONS.to_vec()).await?;
+        checked.map_err(|fault| fault.told(OPERATION))
     }
 
-    async fn checked(&self, operation: &'static str) -> Result<sqlx::pool::PoolConnection<D>, BackendError> {
-        let told = |fault: Fault| fault.told(operation);
-        let mut connection = self.db.writer.acquire().await.map_err(|error| told(Fault::Driver(error)))?;
-        D::check(&mut connection, self.db.sessions).await.map_err(told)?;
-        Ok(connection)
+    /// A connection whose session can keep what is promised, and whether its schema has come along these steps.
+    async fn checked(
+        &self,
+        operation: &'static str,
+        steps: Vec<Migration>,
+    ) -> Result<(sqlx::pool::PoolConnection<D>, Result<(), Fault>), BackendError> {
+        let ledger = self.clone();
+        // In a task, as all that reads: a future that is dropped in the middle spoils a connection of MySQL.
+        let task = tokio::spawn(async move {
+            let mut connection = ledger.db.writer.acquire().await?;
+            D::check(&mut connection, ledger.db.sessions).await?;
+            let checked = migration::check::<D>(&mut connection, &steps).await;
+            Ok((connection, checked))
+        });
+        let looked: Result<_, Fault> = task.await.map_err(|error| BackendError::unavailable(operation, error))?;
+        looked.map_err(|fault| fault.told(operation))
     }
 
     /// How many statements were sent so far, with BEGIN, COMMIT and ROLLBACK: a figure for metrics and tests.

@@ -51,14 +51,14 @@ impl Program {
         let Ok(path) = find(self.name, self.package) else { return "missing".to_owned() };
         let arguments: &[&str] = match self.name {
             "openssl" => &["version"],
-            // Otherwise in colours.
+            // Otherwise in colours; it begins with the end of them all the same.
             "mvn" => &["-B", "--version"],
             _ => &["--version"],
         };
         let said = Command::new(path).args(arguments).output();
         let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         // What follows says how it was built.
-        let first = said.lines().next().unwrap_or("there, of unknown version");
+        let first = said.lines().next().unwrap_or("there, of unknown version").trim_start_matches("\u{1b}[0m");
         first.split([';', '(']).next().unwrap_or(first).split(" sha=").next().unwrap_or(first).trim().to_owned()
     }
 }

@@ -313,37 +313,12 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
     let addresses = servers.addresses();
     let stage = Stage { servers: addresses, ledger, seed, suffix, watch, clock: Mutex::default() };
     let [servers_killed, redis_killed, database_killed, kafka_killed] = [const { AtomicU64::new(0) }; 4];
-    let server_crash = async {
-        stage.watch.kill_due(Victim::Server).await;
-        servers.kill_and_restart(&stage).await?;
-        servers_killed.fetch_add(1, Ordering::Relaxed);
-        // From here on only another branch can end the run.
-        std::future::pending::<Result<Report, Failure>>().await
-    };
-    let redis_crash = async {
-        stage.watch.kill_due(Victim::Redis).await;
-        gate.kill_and_restart().await?;
-        redis_killed.fetch_add(1, Ordering::Relaxed);
-        std::future::pending::<Result<Report, Failure>>().await
-    };
-    let database_crash = async {
-        stage.watch.kill_due(Victim::Database).await;
-        database.kill_and_restart().await?;
-        database_killed.fetch_add(1, Ordering::Relaxed);
-        std::future::pending::<Result<Report, Failure>>().await
-    };
-    let kafka_crash = async {
-        stage.watch.kill_due(Victim::Kafka).await;
-        bus.kill_and_restart().await?;
-        kafka_killed.fetch_add(1, Ordering::Relaxed);
-        std::future::pending::<Result<Report, Failure>>().await
-    };
     let report = tokio::select! {
         report = scenario.play(&stage, commit) => report,
-        failed = server_crash => failed,
-        failed = redis_crash => failed,
-        failed = database_crash => failed,
-        failed = kafka_crash => failed,
+        failed = crash(&stage.watch, Victim::Server, servers.kill_and_restart(&stage), &servers_killed) => failed,
+        failed = crash(&stage.watch, Victim::Redis, gate.kill_and_restart(), &redis_killed) => failed,
+        failed = crash(&stage.watch, Victim::Database, database.kill_and_restart(), &database_killed) => failed,
+        failed = crash(&stage.watch, Victim::Kafka, bus.kill_and_restart(), &kafka_killed) => failed,
     };
     servers.stop().await;
     let mut report = report?;
@@ -359,6 +334,19 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         report.identities.push(Identity::exact(&what, 1, seen.load(Ordering::Relaxed)));
     }
     Ok(report)
+}
+
+/// Kills when it is due, and then leaves the end of the run to the scenario: this ends only if the kill fails.
+async fn crash(
+    watch: &Watch,
+    victim: Victim,
+    kill: impl Future<Output = Result<(), Failure>>,
+    killed: &AtomicU64,
+) -> Result<Report, Failure> {
+    watch.kill_due(victim).await;
+    kill.await?;
+    killed.fetch_add(1, Ordering::Relaxed);
+    std::future::pending().await
 }
 
 /// The address in a URL, if it is this machine: a load test is no weapon.

@@ -142,7 +142,7 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Calls `handle` for every event, at least once, in order per order, with a stable [`Event::id`]. Errors are tried again; after
+    /// Calls `handle` for every event, at least once, with a stable [`Event::id`] and numbered per subject ([`Event::version`]). Errors are tried again; after
     /// [`Settings::consumer_tries`] the event is a dead letter of `group`.
     ///
     /// Call it before [`FlashSale::workers`].

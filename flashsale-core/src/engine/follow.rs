@@ -58,7 +58,9 @@ impl Lane {
                 let why = format!("the ledger does not know version {} that the gate copied", due.version.v);
                 let error = BackendError::new(ErrorKind::Rewound, "ledger.follow", why);
                 self.halt(error.clone());
-                self.list_lost(&**gate).await;
+                // Beside the pass: other sales of this ledger must halt as soon.
+                let (lane, gate) = (self.clone(), gate.clone());
+                self.street.host.spawn(Box::pin(async move { lane.list_lost(&*gate).await }));
                 return Err(error);
             }
         };

@@ -229,7 +229,7 @@ impl Stock {
     }
 
     /// Lists the orders that the gate knows and the ledger does not, or at an older state: those that were lost where the ledger was put back to an
-    /// older copy. Empty without a gate, and for a ledger that was not put back.
+    /// older copy. Empty without a gate, for a ledger that was not put back, and where the gate was begun anew since: then nobody knows.
     ///
     /// What was accepted a moment before the loss, and not copied by the gate yet, is not among them: events that left the ledger tell of that.
     ///

@@ -312,11 +312,12 @@ impl Tables {
     fn follow(&mut self, id: &SaleId, nonce: Nonce, version: Version, lapsed: HoldNo) -> Followed {
         // A gate speaks of a sale that the ledger does not have: the ledger was put back to before it.
         let Some(sale) = self.sales.get_mut(id) else { return Followed::Rewound };
-        if sale.nonce != Some(nonce) {
-            return Followed::Superseded;
-        }
+        // First of all: a copy from before the gate was adopted knows neither its version nor its nonce.
         if !sale.had(version) {
             return unknown_version(version.v, sale.oldest);
+        }
+        if sale.nonce != Some(nonce) {
+            return Followed::Superseded;
         }
         // Holds that were sealed before are told again: the answer that told it may have been lost.
         if version == sale.version() && lapsed == HoldNo::default() {
@@ -515,7 +516,7 @@ impl StockLedger for MemoryLedger {
         let Some(row) = tables.sales.get_mut(sale) else { return Ok(0) };
         let (oldest, newest) = (row.oldest, row.version().v);
         let from = usize::try_from(oldest - 1).unwrap_or(usize::MAX);
-        let kept = (oldest..).zip(row.made.iter().skip(from).copied()).take(limit);
+        let kept = (oldest..).zip(row.made.iter().skip(from).copied()).take(limit.saturating_add(1));
         row.oldest = forget_before(kept, newest, before).max(oldest);
         Ok(usize::try_from(row.oldest - oldest).unwrap_or(usize::MAX))
     }

@@ -1,27 +1,20 @@
 //! Which versions of a sale's stock a ledger keeps, and what it says of one that it forgot. Pure.
 //!
 //! Decided ids are kept for ever (**G7**): they are the orders. Versions are kept so that a ledger that was put back is told from a gate that
-//! is late; a gate follows within seconds, so those of the last day do.
+//! is late. A gate stands at the newest version within seconds, so it is late by what *became* the newest since, not by its age.
 
 use crate::stock::Followed;
 use crate::time::Timestamp;
 
 /// Tells up to which version a ledger may forget: all before the number returned, none of the others.
 ///
-/// `kept` are the oldest versions that it has, in order, each with the time of its making; `newest` is the version of now. Only
-/// what was made before `before` goes, from the old end without a gap, and never the newest: a gate that has everything must be known as such,
-/// however long ago the last change was.
+/// `kept` are the oldest versions that it has, in order, each with the time of its making; `newest` is the version of now. A
+/// version goes when the one after it was made before `before`, from the old end without a gap. So the version that was the newest at
+/// `before` stays, for a gate that is one change late after a quiet week, and the newest of now stays however old it is.
 #[must_use]
 pub fn forget_before(kept: impl IntoIterator<Item = (u64, Timestamp)>, newest: u64, before: Timestamp) -> u64 {
-    let mut end = 0;
-    for (v, at) in kept {
-        end = v;
-        if at >= before || v >= newest {
-            return end;
-        }
-        end += 1;
-    }
-    end.min(newest)
+    let old = kept.into_iter().take_while(|(_, at)| *at < before);
+    old.map(|(v, _)| v).last().unwrap_or(0).min(newest)
 }
 
 /// Tells what to answer to a gate at a version that is not there, where `oldest` is the oldest that is.
@@ -44,9 +37,9 @@ mod tests {
     #[test]
     fn only_the_old_end_is_forgotten_without_a_gap() {
         let before = Timestamp::from_ms(10);
-        assert_eq!(forget_before(made(&[1, 2, 10, 11]), 6, before), 5);
-        assert_eq!(forget_before(made(&[10, 2, 3]), 6, before), 3, "a clock that went back leaves no gap");
-        assert_eq!(forget_before(made(&[1, 2]), 6, before), 5, "a page of old ones goes whole");
+        assert_eq!(forget_before(made(&[1, 2, 10, 11]), 6, before), 4, "the newest of then stays");
+        assert_eq!(forget_before(made(&[10, 2, 3]), 6, before), 0, "a clock that went back leaves no gap");
+        assert_eq!(forget_before(made(&[1, 2]), 6, before), 4, "of a page of old ones the last stays");
         assert_eq!(forget_before(made(&[]), 6, before), 0);
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flashsale_core::error::BackendError;
+use flashsale_core::error::{BackendError, ErrorKind};
 use flashsale_core::event::{Delivery, Event};
 use futures_util::FutureExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
@@ -14,13 +14,15 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::Kind;
-use super::places::{Open, Partition, Places, Poison};
+use super::places::{Open, Partition, Places, Poison, Told};
 use crate::config::KafkaConfig;
 use crate::dead::headers;
-use crate::fault::{passes, undone};
+use crate::fault::{is_elsewhere, passes, undone};
 use crate::sink::{KafkaEventSink, Outgoing};
 use crate::wire::{self, Unread};
 
+/// How many characters of a reason are told: it may repeat what a stranger sent.
+const REASON: usize = 200;
 /// How long going back to a place may take.
 const SEEK: Duration = Duration::from_secs(10);
 
@@ -32,6 +34,13 @@ pub(super) struct Group {
     name: String,
     prefix: String,
     dead: KafkaEventSink,
+}
+
+/// Whether a dead letter has the record's own bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    Yes,
+    No,
 }
 
 type Shared = Arc<Mutex<Places>>;
@@ -87,6 +96,7 @@ impl Group {
     pub(super) async fn poll(&self, max: usize) -> Result<Delivery, BackendError> {
         loop {
             self.back().await?;
+            lock(&self.places).begin();
             let (mut events, mut open) = (Vec::new(), Open::default());
             // The only wait: nothing is taken before it that a dropped future could lose.
             let first = self.consumer.recv().await;
@@ -100,7 +110,13 @@ impl Group {
                     break;
                 }
             }
-            let position = lock(&self.places).deliver(open);
+            let told = if events.is_empty() { Told::Nobody } else { Told::Group };
+            // A tail has no place to keep.
+            let open = if self.kind == Kind::Tail { Open::default() } else { open };
+            let position = lock(&self.places).deliver(open, told);
+            if self.kind == Kind::Tail {
+                lock(&self.places).keep(position);
+            }
             if !events.is_empty() {
                 return Ok(Delivery { position, events });
             }
@@ -138,10 +154,11 @@ impl Group {
                 tracing::error!(group = self.name, topic, partition, offset, reason, "set aside as a dead letter");
                 open.spoil(Poison {
                     partition: (topic.to_owned(), partition),
+                    offset,
                     key: message.key().unwrap_or_default().to_vec(),
                     headers: headers().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
                     value: message.payload().unwrap_or_default().to_vec(),
-                    reason,
+                    reason: reason.chars().take(REASON).collect(),
                 });
             }
         }
@@ -152,11 +169,16 @@ impl Group {
     /// is dropped.
     pub(super) async fn keep(&self, position: u64) -> Result<(), BackendError> {
         let poison = lock(&self.places).poison(position);
-        if self.kind == Kind::Shared {
-            self.dead.send(poison.iter().map(|record| self.letter(record)).collect()).await?;
+        if let Err(error) = self.dead.send(poison.iter().map(|record| self.letter(record, Whole::Yes)).collect()).await
+        {
+            if error.kind() != ErrorKind::Data {
+                return Err(error);
+            }
+            // Too large with what is added to it: where it stands is enough to find it.
+            self.dead.send(poison.iter().map(|record| self.letter(record, Whole::No)).collect()).await?;
         }
         let kept = lock(&self.places).keep(position);
-        if kept.is_empty() || self.kind == Kind::Tail {
+        if kept.is_empty() {
             return Ok(());
         }
         let kept = list(kept).map_err(|error| undone("source.commit", error))?;
@@ -167,14 +189,16 @@ impl Group {
         Ok(())
     }
 
-    fn letter<'a>(&'a self, poison: &'a Poison) -> Outgoing<'a> {
-        let own = poison.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        Outgoing {
-            topic: format!("{}.dead", poison.partition.0),
-            key: &poison.key,
-            headers: own.chain(headers(&self.name, &poison.reason, 1)).collect(),
-            value: &poison.value,
-        }
+    fn letter<'a>(&'a self, poison: &'a Poison, whole: Whole) -> Outgoing<'a> {
+        let own = poison.headers.iter().filter(|_| whole == Whole::Yes);
+        let own = own.map(|(name, value)| (name.as_str(), value.clone()));
+        let place = format!("{}/{}/{}", poison.partition.0, poison.partition.1, poison.offset);
+        let headers = own.chain(headers(&self.name, &poison.reason, 1)).chain([("dead_place", place.into_bytes())]);
+        let (key, value): (&[u8], &[u8]) = match whole {
+            Whole::Yes => (&poison.key, &poison.value),
+            Whole::No => (&[], &[]),
+        };
+        Outgoing { topic: format!("{}.dead", poison.partition.0), key, headers: headers.collect(), value }
     }
 
     /// Makes all that was not kept come again.
@@ -186,13 +210,21 @@ impl Group {
     /// Goes back to the first delivery that was not kept, if that is to be done.
     async fn back(&self) -> Result<(), BackendError> {
         let Some(back) = lock(&self.places).back() else { return Ok(()) };
+        if back.is_empty() {
+            lock(&self.places).is_back();
+            return Ok(());
+        }
         let failed = |error| undone("source.rewind", error);
         let (consumer, back) = (self.consumer.clone(), list(back).map_err(failed)?);
         // It waits, so that nothing behind the place is received before the client stands there.
         let seek = tokio::task::spawn_blocking(move || consumer.seek_partitions(back, SEEK));
         let sought = seek.await.map_err(|error| BackendError::unavailable("source.rewind", error))?.map_err(failed)?;
         for partition in sought.elements() {
-            partition.error().map_err(failed)?;
+            match partition.error() {
+                // It moved: whoever has it now begins at the place that was kept.
+                Err(error) if is_elsewhere(&error) => {}
+                result => result.map_err(failed)?,
+            }
         }
         lock(&self.places).is_back();
         Ok(())

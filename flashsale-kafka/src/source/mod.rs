@@ -5,7 +5,9 @@ mod places;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use flashsale_core::error::{BackendError, ErrorKind};
@@ -14,6 +16,9 @@ use flashsale_core::event::{Delivery, EventSource, TOPICS};
 use crate::config::KafkaConfig;
 use crate::sink::KafkaEventSink;
 use group::Group;
+
+/// How long dropping the last clone of a source may take.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// An [`EventSource`] on Kafka. A clone is the same source.
 ///
@@ -24,6 +29,9 @@ use group::Group;
 /// # Errors of `poll`
 /// *Misconfigured* for a group that did not join, or that the brokers refuse; *unavailable* if a place could not be gone back to. Brokers
 /// that are away are waited for.
+///
+/// # Dropping
+/// The last clone leaves its groups and waits at most two seconds for it; what was kept and could not be told to the brokers comes again.
 #[derive(Debug, Clone)]
 pub struct KafkaEventSource(Arc<Source>);
 
@@ -34,6 +42,25 @@ struct Source {
     dead: KafkaEventSink,
     groups: Mutex<BTreeMap<String, Joined>>,
     topics: BTreeMap<String, Vec<String>>,
+}
+
+impl Drop for Source {
+    /// Leaves the groups, each in a thread of its own, and waits for them a moment: a consumer that leaves tells its brokers which places it
+    /// kept, and waits as long as they are away.
+    fn drop(&mut self) {
+        let groups = std::mem::take(self.groups.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let (leaving, left) = mpsc::channel::<()>();
+        for group in groups.into_values().flatten() {
+            let leaving = leaving.clone();
+            thread::spawn(move || {
+                drop(group);
+                drop(leaving);
+            });
+        }
+        drop(leaving);
+        // It ends when the last of them has dropped its end.
+        let _ = left.recv_timeout(LEAVE);
+    }
 }
 
 /// What became of a group's consumer.
@@ -57,8 +84,9 @@ impl KafkaEventSource {
         Self::of(config, Kind::Shared)
     }
 
-    /// A source that brings every event to every process, from now on, and keeps no place: for caches, pages and streams, which
-    /// are right without it.
+    /// A source that brings every event to every process, and keeps no place: for caches, pages and streams, which are right without it.
+    /// It begins where the topics end when the brokers assign them, some time into the first poll; what passes while the brokers are
+    /// away for long is missed. `commit` and `rewind` do nothing.
     ///
     /// # Errors
     /// As [`KafkaEventSource::open`].

@@ -37,12 +37,20 @@ pub(super) enum Seen {
 }
 
 impl Asked {
+    /// Whether another gate serves the sale.
+    fn is_superseded(&self, sale: &SaleRow) -> bool {
+        sale.nonce != Some(self.nonce)
+    }
+
     /// What can be answered from the sale's row alone.
     fn at_once(&self, sale: Option<&SaleRow>) -> Option<Followed> {
         match sale {
             // A gate speaks of a sale that the ledger does not have: the ledger was put back to before it.
             None => Some(Followed::Rewound),
-            Some(sale) if sale.nonce != Some(self.nonce) => Some(Followed::Superseded),
+            // Told by a history that the ledger does not have, whichever gate copied it: a copy from before the gate was adopted knows neither.
+            Some(sale) if self.version.v > sale.version.v => Some(Followed::Rewound),
+            Some(sale) if self.version.v == sale.version.v && self.version != sale.version => Some(Followed::Rewound),
+            Some(sale) if self.version == sale.version && self.is_superseded(sale) => Some(Followed::Superseded),
             // Holds that were sealed before are told again: the answer that told it may have been lost.
             Some(sale) if sale.version == self.version && self.lapsed == HoldNo::default() => Some(Followed::Current),
             Some(_) => None,
@@ -56,7 +64,7 @@ pub(super) async fn look(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<See
     if let Some(answer) = asked.at_once(sale.as_ref()) {
         return Ok(Seen::Answer(answer));
     }
-    let sealed = sale.is_some_and(|sale| asked.lapsed <= sale.sealed);
+    let sealed = sale.is_some_and(|sale| asked.lapsed <= sale.sealed || asked.is_superseded(&sale));
     Ok(if sealed { Seen::Later } else { Seen::Seal })
 }
 
@@ -79,6 +87,9 @@ pub(super) async fn follow(mut tx: Tx<'_>, id: SaleId, asked: Asked) -> Result<E
             let oldest = oldest(tx, &id).await?.unwrap_or(sale.version.v);
             return Ok(End::Nothing(unknown_version(asked.version.v, oldest)));
         }
+    }
+    if asked.is_superseded(&sale) {
+        return Ok(End::Nothing(Followed::Superseded));
     }
     let seals = asked.lapsed > sale.sealed;
     if seals {
@@ -111,7 +122,7 @@ pub(super) async fn forget(mut tx: Tx<'_>, id: SaleId, before: Timestamp, limit:
     let newest = tx.row("SELECT v FROM sale WHERE id = ?", vec![id.as_str().into()]).await?;
     let Some(newest) = newest.map(|row| row.fields().number()).transpose()? else { return Ok(End::Nothing(0)) };
     let text = "SELECT v, at FROM sale_version WHERE sale = ? ORDER BY v LIMIT ?";
-    let rows = tx.rows(text, vec![id.as_str().into(), order::most(limit)]).await?;
+    let rows = tx.rows(text, vec![id.as_str().into(), order::most(limit.saturating_add(1))]).await?;
     let made = |row: &Row| {
         let mut row = row.fields();
         Ok((row.number()?, row.time()?))

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::engine::lane::Street;
 use crate::engine::workers::{Board, Pass, Stop};
-use crate::error::BackendError;
+use crate::error::{BackendError, ErrorKind};
 use crate::event::{Event, EventSink, Outbox, OutboxNo};
 use crate::time::Timestamp;
 
@@ -35,11 +35,22 @@ impl Relay {
 
     async fn send(&self, rows: Vec<(OutboxNo, Event)>) -> (Vec<OutboxNo>, Result<(), BackendError>) {
         let (numbers, events): (Vec<OutboxNo>, Vec<Event>) = rows.into_iter().unzip();
-        let sent = match self.sink.publish(&events).await {
-            Ok(()) => self.outbox.sent(&numbers).await,
-            Err(error) => Err(error),
-        };
+        let sent = self.send_parts(&numbers, &events).await;
         (numbers, sent)
+    }
+
+    /// Sends a batch; where the bus refuses one of it for good, by halves, so that the others do not stay with it.
+    async fn send_parts(&self, numbers: &[OutboxNo], events: &[Event]) -> Result<(), BackendError> {
+        match self.sink.publish(events).await {
+            Ok(()) => self.outbox.sent(numbers).await,
+            Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Misconfigured) && events.len() > 1 => {
+                let half = events.len() / 2;
+                let first = Box::pin(self.send_parts(&numbers[..half], &events[..half])).await;
+                let second = Box::pin(self.send_parts(&numbers[half..], &events[half..])).await;
+                first.and(second)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

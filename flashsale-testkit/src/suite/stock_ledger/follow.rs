@@ -91,14 +91,16 @@ pub async fn a_gate_with_everything_is_current(fixture: &impl Ledgers) {
     assert_eq!(drop.follow(7, drop.version().await, 0).await, Followed::Current);
 }
 
-/// Step 7b: another gate serves the sale, whatever version this one is at.
+/// Step 7b: another gate serves the sale, at whatever version that the ledger told this one stands.
 pub async fn another_nonce_is_superseded(fixture: &impl Ledgers) {
     let drop = opened(fixture, &sale("drop", &[("a", 5, 0, 5)])).await;
     let load = drop.adopt(7, 0).await;
     drop.adopt(8, 1).await;
     assert_eq!(drop.follow(7, load.version, 3).await, Followed::Superseded);
-    assert_eq!(drop.follow(7, Version { v: 99, tag: 1 }, 0).await, Followed::Superseded);
     drop.take(held(2, 1, accept("ann~1", &[("a", 1)]))).await;
+    for lapsed in [0, 3] {
+        assert_eq!(drop.follow(7, load.version, lapsed).await, Followed::Superseded, "and nothing is sealed for it");
+    }
     let none = opened(fixture, &sale("none", &[("a", 5, 0, 5)])).await;
     assert_eq!(none.follow(7, none.version().await, 0).await, Followed::Superseded, "no gate was adopted");
 }
@@ -124,6 +126,20 @@ pub async fn an_unknown_number_is_a_rewound_ledger(fixture: &impl Ledgers) {
         assert_eq!(answer, Followed::Rewound, "version {v}");
     }
     drop.take(held(1, 1, accept("ann~1", &[("a", 1)]))).await;
+}
+
+/// Hole 19: so far back that the gate was not adopted yet. Taken for superseded it would sell on, and forget what it knows.
+pub async fn a_rewound_ledger_that_knows_another_gate_is_rewound(fixture: &impl Ledgers) {
+    let drop = opened(fixture, &sale("drop", &[("a", 5, 0, 5)])).await;
+    drop.adopt(7, 0).await;
+    drop.take(held(1, 1, accept("ann~1", &[("a", 1)]))).await;
+    let now = drop.version().await;
+    for (v, tag) in [(now.v + 1, now.tag), (99, 1), (now.v, now.tag ^ 1), (now.v - 1, now.tag)] {
+        for lapsed in [0, 3] {
+            let answer = drop.follow(8, Version { v, tag }, lapsed).await;
+            assert_eq!(answer, Followed::Rewound, "version {v}");
+        }
+    }
 }
 
 /// Hole 19: so far back that the sale itself is gone.

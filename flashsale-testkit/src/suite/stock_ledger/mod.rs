@@ -110,6 +110,7 @@ suite! {
             another_nonce_is_superseded
             an_unknown_tag_is_a_rewound_ledger
             an_unknown_number_is_a_rewound_ledger
+            a_rewound_ledger_that_knows_another_gate_is_rewound
             a_sale_that_is_gone_is_a_rewound_ledger
             follow_tells_everything_since_a_version
             follow_tells_each_order_as_it_is_now

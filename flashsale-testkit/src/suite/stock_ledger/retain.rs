@@ -31,9 +31,9 @@ async fn forget<P: StockLedger>(drop: &Open<P>, before: Timestamp, limit: usize)
 pub async fn only_old_versions_are_forgotten(fixture: &impl Ledgers) {
     let (drop, versions, now) = days(fixture, 4).await;
     let two_days_ago = Timestamp::from_ms(now.ms() - 2 * 86_400_000);
-    assert_eq!(forget(&drop, two_days_ago, 100).await, 2, "before, not at");
+    assert_eq!(forget(&drop, two_days_ago, 100).await, 1, "what was the newest until then stays: a gate may be at it");
     assert_eq!(forget(&drop, two_days_ago, 100).await, 0);
-    for (n, version) in versions.iter().enumerate().skip(2).take(2) {
+    for (n, version) in versions.iter().enumerate().skip(1).take(3) {
         assert!(matches!(drop.follow(7, *version, 0).await, Followed::Update(_)), "day {n} is known");
     }
 }
