@@ -1,11 +1,9 @@
 //! The ledger by configuration: a file of SQLite, or a database of PostgreSQL, MariaDB or MySQL. Owns what a start does with one
-//! that is down or not set up, and that servers which start together set it up once.
+//! that is down or not set up.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use flashsale_core::coupon::CouponLedger;
@@ -17,11 +15,6 @@ use flashsale_core::{BackendError, Clock};
 use flashsale_sql::{Backend, MySqlLedger, PostgresLedger, SqlLedger, SqliteLedger};
 
 use crate::config::{Database, SqlUrl};
-
-/// How long a server waits for others that set up the same file.
-const SET_UP_MAX: Duration = Duration::from_secs(30);
-/// How often it looks whether they are through.
-const SET_UP_LOOK: Duration = Duration::from_millis(10);
 
 /// Every port of a ledger, whatever database it is kept in.
 #[async_trait]
@@ -62,7 +55,7 @@ impl fmt::Display for LedgerError {
     }
 }
 
-/// Opens the ledger that the configuration names, by this clock.
+/// Opens the ledger that the configuration names, by this clock. Servers that start together take turns in it to set it up.
 ///
 /// # Errors
 /// [`LedgerError`] for a database that does not answer, or cannot keep what is promised.
@@ -71,47 +64,14 @@ pub(crate) async fn open(url: &SqlUrl, clock: &Arc<dyn Clock>) -> Result<Arc<dyn
         Arc::new(ledger.with_clock(clock.clone()))
     }
     let opened = match url.database() {
-        Database::Sqlite(file) => SqliteLedger::open(file).await.map(|ledger| by(ledger, clock)),
+        Database::Sqlite(file) => {
+            let directory = file.parent().unwrap_or(Path::new(""));
+            std::fs::create_dir_all(directory)
+                .map_err(|error| LedgerError(BackendError::new(ErrorKind::Misconfigured, "sql.url", error)))?;
+            SqliteLedger::open(file).await.map(|ledger| by(ledger, clock))
+        }
         Database::Postgres => PostgresLedger::open(url.secret()).await.map(|ledger| by(ledger, clock)),
         Database::MySql => MySqlLedger::open(url.secret()).await.map(|ledger| by(ledger, clock)),
     };
     opened.map_err(LedgerError)
-}
-
-/// The turn to set up a ledger, until it is dropped, or the process ends.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    /// The lock on a file beside SQLite's.
-    File(#[expect(dead_code, reason = "the lock ends when the file is closed")] File),
-    /// A server lets one at a time migrate, and seeding is made of transactions.
-    Nobody,
-}
-
-/// Waits for the turn: servers that start together must not migrate and seed one file at the same time.
-///
-/// # Errors
-/// [`LedgerError`] where another server has it for long.
-pub(crate) async fn turn_to_set_up(url: &SqlUrl) -> Result<Turn, LedgerError> {
-    let Database::Sqlite(ledger) = url.database() else { return Ok(Turn::Nobody) };
-    let failed = |error| LedgerError(BackendError::new(ErrorKind::Misconfigured, "sql.url", error));
-    if let Some(directory) = ledger.parent().filter(|path| *path != Path::new("")) {
-        std::fs::create_dir_all(directory).map_err(failed)?;
-    }
-    // A file of its own: closing the ledger's would end locks that the database has on it.
-    let mut name = ledger.clone().into_os_string();
-    name.push(".start");
-    let lock = File::create(&name).map_err(failed)?;
-    let began = std::time::Instant::now();
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(Turn::File(lock)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) if began.elapsed() > SET_UP_MAX => {
-                let why =
-                    format!("another server has been setting up the ledger for long; it locks {}", name.display());
-                return Err(LedgerError(BackendError::unavailable("sql.url", why)));
-            }
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(SET_UP_LOOK).await,
-        }
-    }
 }

@@ -31,7 +31,7 @@ use crate::app::{App, router};
 use crate::config::{Config, Switch};
 use crate::events::EventsError;
 use crate::gate::GateError;
-use crate::ledger::{self, LedgerError};
+use crate::ledger::LedgerError;
 use crate::problem::Problem;
 use crate::{routes, seed, stream, wiring};
 
@@ -103,12 +103,10 @@ impl Running {
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let turn = ledger::turn_to_set_up(&config.sql_url).await?;
     let wired = wiring::wire(&config).await?;
     if config.seed_enabled == Switch::On {
         seed::plant(&wired.flash, &config).await?;
     }
-    drop(turn);
     let (bind, silent) = (config.http_bind, wired.silent.clone());
     let app = App::new(config, wired)?;
     app.board().renew(app.flash(), app.now()).await?;
