@@ -84,6 +84,9 @@ pub(crate) fn passes(error: &KafkaError) -> bool {
             | Code::IllegalGeneration
             | Code::UnknownMemberId
             | Code::PollExceeded
+            // A new topic is not known everywhere at once, and a missing one may be made any time.
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
     )
 }
 
@@ -111,6 +114,7 @@ mod tests {
         assert_eq!(undone("source.poll", lost).kind(), ErrorKind::Unavailable);
         assert!(!passes(&KafkaError::MessageConsumption(Code::GroupAuthorizationFailed)));
         assert!(!passes(&KafkaError::MessageConsumptionFatal(Code::FencedInstanceId)));
+        assert!(passes(&KafkaError::MessageConsumption(Code::UnknownTopicOrPartition)), "it may be there soon");
         assert!(
             !passes(&KafkaError::MessageConsumption(Code::NotImplemented)),
             "a compression that this client cannot read"

@@ -70,7 +70,10 @@ async fn nothing_is_lost_while_members_come_and_go() {
 
 /// Sends bytes that no sink of ours would send.
 async fn send(config: &KafkaConfig, brokers: &str, headers: &[(&str, &str)], value: &str) {
-    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    // Into the partition in which the sink puts the same key, so that one comes after the other.
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", brokers).set("partitioner", "murmur2_random");
+    let producer: FutureProducer = settings.create().unwrap();
     let headers = headers
         .iter()
         .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
@@ -80,8 +83,7 @@ async fn send(config: &KafkaConfig, brokers: &str, headers: &[(&str, &str)], val
 }
 
 /// The next record of the dead letters of payments: its reason, its consumer, and its value.
-async fn letter(config: &KafkaConfig, consumer: &StreamConsumer) -> (String, String, Vec<u8>) {
-    consumer.subscribe(&[&config.dead_topic("payments")]).unwrap();
+async fn letter(consumer: &StreamConsumer) -> (String, String, Vec<u8>) {
     let record = tokio::time::timeout(bus::LONG, consumer.recv()).await.expect("a letter").unwrap();
     let text = |name: &str| {
         let header = record.headers().unwrap().iter().find(|header| header.key == name).expect(name);
@@ -90,10 +92,14 @@ async fn letter(config: &KafkaConfig, consumer: &StreamConsumer) -> (String, Str
     (text("dead_reason"), text("dead_consumer"), record.payload().unwrap_or_default().to_vec())
 }
 
-fn reader(brokers: &str) -> StreamConsumer {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set("group.id", "reader").set("auto.offset.reset", "earliest");
-    config.create().unwrap()
+/// Reads the dead letters of payments, in a group of its own: members of one group wait for each other.
+fn reader(config: &KafkaConfig) -> StreamConsumer {
+    let topic = config.dead_topic("payments");
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", bus::brokers()).set("group.id", format!("reader-of-{topic}"));
+    let reader: StreamConsumer = settings.set("auto.offset.reset", "earliest").create().unwrap();
+    reader.subscribe(&[&topic]).unwrap();
+    reader
 }
 
 #[tokio::test]
@@ -109,12 +115,12 @@ async fn a_record_that_is_no_event_is_set_aside_and_stops_nobody() {
     sink.publish(&[event(1, 1)]).await.unwrap();
     source.join("saga");
     take_all(&source, "saga", &[event(1, 1)]).await;
-    let reader = reader(&brokers);
-    let (reason, consumer, value) = letter(&config, &reader).await;
+    let reader = reader(&config);
+    let (reason, consumer, value) = letter(&reader).await;
     assert!(reason.contains("ce_specversion is missing"), "{reason}");
     assert!(consumer.ends_with("saga"));
     assert_eq!(value, b"not JSON");
-    let (reason, ..) = letter(&config, &reader).await;
+    let (reason, ..) = letter(&reader).await;
     assert!(reason.contains("version v2"), "{reason}");
     // The group's place is behind them.
     drop(source);
@@ -183,7 +189,7 @@ async fn a_dead_letter_is_on_the_topic_and_in_the_table() {
         event: event(1, 1),
     };
     letters.bury(std::slice::from_ref(&buried)).await.unwrap();
-    let (reason, consumer, _) = letter(&config, &reader(&bus::brokers())).await;
+    let (reason, consumer, _) = letter(&reader(&config)).await;
     assert_eq!((reason.as_str(), consumer.as_str()), ("no such order", "saga"));
     assert_eq!(table.letters(10).await.unwrap(), [buried]);
 }

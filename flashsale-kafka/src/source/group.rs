@@ -17,7 +17,7 @@ use super::Kind;
 use super::places::{Open, Partition, Places, Poison, Told};
 use crate::config::KafkaConfig;
 use crate::dead::headers;
-use crate::fault::{is_elsewhere, passes, undone};
+use crate::fault::{is_elsewhere, is_refused, passes, undone};
 use crate::sink::{KafkaEventSink, Outgoing};
 use crate::wire::{self, Unread};
 
@@ -135,6 +135,10 @@ impl Group {
     ) -> Result<(), BackendError> {
         let message = match received {
             Ok(message) => message,
+            Err(error) if passes(&error) && is_refused(&error) => {
+                tracing::warn!(group = self.name, %error, "a topic is waited for");
+                return Ok(());
+            }
             Err(error) if passes(&error) => {
                 tracing::debug!(group = self.name, %error, "the brokers are waited for");
                 return Ok(());
