@@ -1,7 +1,7 @@
 //! Real servers for tests, marks and people: each a child process on loopback, on a free port, in a folder of its own.
 //!
-//! Owns starting, killing, restarting and stopping them, what is missing and how it is installed, and a proxy that breaks
-//! connections on purpose. Knows nothing of sales, and takes no driver: what it says to a server, it says in raw bytes.
+//! Owns starting, killing, restarting and stopping them, what is missing and how it is installed, a proxy that breaks
+//! connections on purpose, and a browser that looks at pages. Knows nothing of sales, and takes no driver: what it says to a server, it says in raw bytes.
 //! Everything is synchronous, so that tests with and without a runtime can use it.
 //!
 //! ```no_run
@@ -15,6 +15,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod browser;
 pub mod cluster;
 mod error;
 mod folder;

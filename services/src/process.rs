@@ -202,7 +202,7 @@ pub(crate) fn until(most: Duration, mut so: impl FnMut() -> bool) -> bool {
 ///
 /// The kernel's death signal is sent when the *thread* that started the child ends, and the threads of a test harness
 /// end with their test: a server that several tests share would die with the first of them.
-fn spawn(command: Command) -> io::Result<Child> {
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, mpsc::Sender<io::Result<Child>>);
     static ORDERS: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let orders = ORDERS.get_or_init(|| {

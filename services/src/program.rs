@@ -28,6 +28,7 @@ pub const PROGRAMS: &[Program] = &[
     Program { name: "java", package: "openjdk-17-jre-headless", purpose: "Apache Kafka" },
     Program { name: "mvn", package: "maven", purpose: "fetching Apache Kafka" },
     Program { name: "openssl", package: "openssl", purpose: "certificates for one run" },
+    Program { name: "chromium", package: "chromium", purpose: "a look at pages, as members see them" },
     Program { name: "setpriv", package: "util-linux", purpose: "no server outlives its test" },
 ];
 
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed_and_each_package_once() {
-        let [redis, cli, .., openssl, _] = PROGRAMS else { panic!("{PROGRAMS:?}") };
+        let [redis, cli, .., openssl, _, _] = PROGRAMS else { panic!("{PROGRAMS:?}") };
         assert_eq!(arguments(&[]), None);
         let all = arguments(&[redis, openssl, cli, openssl]).unwrap();
         let packages = ["install", "-y", "--no-install-recommends", "openssl", "redis-server", "redis-tools"];
