@@ -58,6 +58,11 @@ pub struct Settings {
     pub payment_lanes: usize,
     /// How often a consumer tries an event before it becomes a dead letter. 1 to 100, default 5.
     pub consumer_tries: u32,
+    /// The most notices handed over at once. 1 to 500, default 32: mail takes up to seconds each, and a batch should end within a minute.
+    pub notices_max: usize,
+    /// How long a notice that cannot be handed over is tried again before it is given up. An hour to thirty days, default two days: a mail
+    /// server that is down is back by then, and older news is none.
+    pub notice_patience: Duration,
     /// The bounds of the saga.
     pub policy: Policy,
     /// How long sent events are kept, as the history of their orders. Default: for ever.
@@ -81,6 +86,8 @@ impl Default for Settings {
             events_max: 512,
             payment_lanes: 16,
             consumer_tries: 5,
+            notices_max: 32,
+            notice_patience: Duration::from_secs(2 * 86_400),
             policy: Policy::default(),
             keep_events: None,
             keep_versions: Duration::from_secs(86_400),
@@ -102,6 +109,8 @@ impl Settings {
             ("events_max", self.events_max as u64, 1, 10_000),
             ("payment_lanes", self.payment_lanes as u64, 1, 4_096),
             ("consumer_tries", u64::from(self.consumer_tries), 1, 100),
+            ("notices_max", self.notices_max as u64, 1, 500),
+            ("notice_patience in seconds", self.notice_patience.as_secs(), 3_600, 30 * 86_400),
             ("keep_versions in seconds", self.keep_versions.as_secs(), 3_600, 315_360_000),
         ];
         for (name, value, least, most) in bounds {

@@ -2,7 +2,7 @@
 //!
 //! The story of one purchase, in the order in which it meets the modules: the [`stock`] gate holds units for seconds, the
 //! ledger accepts the [`order`] for good, a [`coupon`] may be redeemed with it, a [`payment`] is asked for, and every fact is
-//! told as an [`event`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
+//! told as an [`event`], of which members are told what concerns them by a [`notice`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
 //!
 //! Two authorities: **the gate decides fast and may forget, the ledger decides last and is durable.** Three things a buyer can
 //! be told, each stronger than the one before: *held* (soft), *accepted* (durable), *confirmed* (paid).
@@ -29,6 +29,8 @@ pub mod coupon;
 pub mod payment;
 
 pub mod event;
+
+pub mod notice;
 
 // The first adapter, and what drives it all.
 pub mod engine;

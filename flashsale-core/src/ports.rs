@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::coupon::CouponLedger;
 use crate::engine::Host;
 use crate::event::{DeadLetters, EventSink, EventSource, Outbox};
+use crate::notice::{NoticeLedger, Notifier};
 use crate::order::OrderLedger;
 use crate::payment::PaymentGateway;
 use crate::stock::StockGate;
@@ -32,4 +33,8 @@ pub struct Ports {
     pub source: Arc<dyn EventSource>,
     /// What consumers gave up on.
     pub dead: Arc<dyn DeadLetters>,
+    /// Tells members what concerns them; a shop without mail passes [`Quiet`](crate::notice::Quiet) by name.
+    pub notices: Arc<dyn Notifier>,
+    /// What members are not told yet, in the ledger's database.
+    pub to_tell: Arc<dyn NoticeLedger>,
 }

@@ -115,6 +115,23 @@ fn one_of_each() -> Vec<Event> {
             "welcome~2027-01",
             Fact::CampaignWindowOpened { campaign: id("welcome"), window: "2027-01".to_owned(), cap: 1_000 },
         ),
+        (
+            "ann~k1/3/order.confirmed",
+            Fact::NoticeSent {
+                notice: "ann~k1/3/order.confirmed".to_owned(),
+                to: id("ann"),
+                message: "order_confirmed".to_owned(),
+            },
+        ),
+        (
+            "ann~k1/3/order.confirmed",
+            Fact::NoticeFailed {
+                notice: "ann~k1/3/order.confirmed".to_owned(),
+                to: id("ann"),
+                message: "order_confirmed".to_owned(),
+                reason: "bad_address".to_owned(),
+            },
+        ),
     ];
     let of_a_sale = |topic: &str| matches!(topic, "sale-state" | "stock" | "orders");
     let event = |(subject, fact): (&str, Fact)| Event {

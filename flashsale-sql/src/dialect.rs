@@ -9,7 +9,7 @@
 //! | `{in}` | is one of a list | a JSON array | `= ANY(array)` | `IN (?, ..)`, padded |
 //! | `{rows a:text b:int}` | the rows of a bulk write, as a table with these columns | `VALUES`, padded | `unnest` of arrays | `JSON_TABLE` |
 //! | `{live}` | the live orders of a list of buyers, as buyer and lines | by the ids | the same | by the column `buyer` |
-//! | `{once-event}`, `{once-letter}` | leave a row out that is there | `ON CONFLICT` | the same | `ON DUPLICATE KEY` |
+//! | `{once-event}`, `{once-letter}`, `{once-notice}` | leave a row out that is there | `ON CONFLICT` | the same | `ON DUPLICATE KEY` |
 //! | `{front}` | which of the oldest rows of the outbox go | a list | the same | a join |
 //! | `{told-..}`, `{unkeyed-..}`, `{history}` | how the acceptance of an order is told | by the order's row | the same | by its key, as every fact |
 //!
@@ -200,6 +200,8 @@ impl Dialect {
             // Not IGNORE: it hides truncation and CHECKs as well.
             (Self::MySql, "once-event") => " WHERE true ON DUPLICATE KEY UPDATE outbox.no = outbox.no",
             (Self::Sqlite | Self::Postgres, "once-letter") => " WHERE true ON CONFLICT (consumer, event_id) DO NOTHING",
+            (Self::Sqlite | Self::Postgres, "once-notice") => " WHERE true ON CONFLICT (id) DO NOTHING",
+            (Self::MySql, "once-notice") => " WHERE true ON DUPLICATE KEY UPDATE notice.tries = notice.tries",
             (Self::MySql, "once-letter") => " WHERE true ON DUPLICATE KEY UPDATE dead_letter.no = dead_letter.no",
             // SQLite writes one transaction at a time, so an order's row can name the fact that tells it; one random key less.
             // PostgreSQL takes the numbers first.

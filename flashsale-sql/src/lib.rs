@@ -1,7 +1,7 @@
 //! The durable ledger of `flashsale` on SQL: SQLite, PostgreSQL, and MariaDB or MySQL, each behind its feature.
 //!
 //! [`SqlLedger`] is one type for every ledger port of [`flashsale_core`]: [`StockLedger`], [`OrderLedger`], [`CouponLedger`],
-//! [`WalletLedger`], [`Outbox`] and [`DeadLetters`], because they share transactions: an order, its units, its coupon and its
+//! [`WalletLedger`], [`Outbox`], [`DeadLetters`] and [`NoticeLedger`], because they share transactions: an order, its units, its coupon and its
 //! facts are one commit. It is called `SqliteLedger`, `PostgresLedger` or `MySqlLedger` by its database. Each noun has a file of its own,
 //! whose statements are the same everywhere; where databases differ is in one file, `dialect`.
 //!
@@ -50,6 +50,7 @@
 //! [`WalletLedger`]: flashsale_core::payment::WalletLedger
 //! [`Outbox`]: flashsale_core::event::Outbox
 //! [`DeadLetters`]: flashsale_core::event::DeadLetters
+//! [`NoticeLedger`]: flashsale_core::notice::NoticeLedger
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod dialect;
@@ -86,6 +87,8 @@ mod plans;
 mod coupon;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod event;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod notice;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod order;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

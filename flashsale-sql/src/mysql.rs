@@ -69,8 +69,10 @@ impl Backend for MySql {}
 impl Engine for MySql {
     const DIALECT: Dialect = Dialect::MySql;
     const WRITERS: Writers = Writers::Many;
-    const MIGRATIONS: &'static [Migration] =
-        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/mysql/0001_ledger.sql") }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration { version: 1, name: "ledger", text: include_str!("../migrations/mysql/0001_ledger.sql") },
+        Migration { version: 2, name: "notice", text: include_str!("../migrations/mysql/0002_notice.sql") },
+    ];
     const HAS_SCHEMA: &'static str = "SELECT COUNT(*) FROM information_schema.tables \
                                       WHERE table_schema = DATABASE() AND table_name = 'flashsale_schema'";
     const END_MIGRATING: &'static str = "DO RELEASE_LOCK(CONCAT('flashsale ', MD5(COALESCE(DATABASE(), ''))))";

@@ -75,8 +75,10 @@ impl Backend for Postgres {}
 impl Engine for Postgres {
     const DIALECT: Dialect = Dialect::Postgres;
     const WRITERS: Writers = Writers::Many;
-    const MIGRATIONS: &'static [Migration] =
-        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/postgres/0001_ledger.sql") }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration { version: 1, name: "ledger", text: include_str!("../migrations/postgres/0001_ledger.sql") },
+        Migration { version: 2, name: "notice", text: include_str!("../migrations/postgres/0002_notice.sql") },
+    ];
     // A read of the catalogue itself: what a name stands for is remembered in a session, also over the wait for a turn.
     const HAS_SCHEMA: &'static str = "SELECT count(*) FROM pg_catalog.pg_class WHERE relname = 'flashsale_schema' \
                                       AND relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(oid)";

@@ -92,8 +92,10 @@ impl Backend for Sqlite {}
 impl Engine for Sqlite {
     const DIALECT: Dialect = Dialect::Sqlite;
     const WRITERS: Writers = Writers::One;
-    const MIGRATIONS: &'static [Migration] =
-        &[Migration { version: 1, name: "ledger", text: include_str!("../migrations/sqlite/0001_ledger.sql") }];
+    const MIGRATIONS: &'static [Migration] = &[
+        Migration { version: 1, name: "ledger", text: include_str!("../migrations/sqlite/0001_ledger.sql") },
+        Migration { version: 2, name: "notice", text: include_str!("../migrations/sqlite/0002_notice.sql") },
+    ];
     const HAS_SCHEMA: &'static str =
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'flashsale_schema'";
     const END_MIGRATING: &'static str = "COMMIT";

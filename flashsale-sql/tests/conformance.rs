@@ -57,6 +57,7 @@ flashsale_testkit::coupon_ledger_suite!(Sqlite::new());
 flashsale_testkit::wallet_ledger_suite!(Sqlite::new());
 flashsale_testkit::outbox_suite!(Sqlite::new());
 flashsale_testkit::dead_letters_suite!(Sqlite::new());
+flashsale_testkit::notice_ledger_suite!(Sqlite::new());
 
 /// Thousands of random steps, told to SQLite and to memory, get the same answers.
 #[test]

@@ -38,6 +38,7 @@ macro_rules! suites {
             flashsale_testkit::wallet_ledger_suite!(Places::<$server>::new());
             flashsale_testkit::outbox_suite!(Places::<$server>::new());
             flashsale_testkit::dead_letters_suite!(Places::<$server>::new());
+            flashsale_testkit::notice_ledger_suite!(Places::<$server>::new());
 
             #[test]
             fn it_answers_as_memory_does() {

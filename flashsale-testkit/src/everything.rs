@@ -7,6 +7,7 @@ use std::time::Duration;
 use flashsale_core::coupon::{At, Campaign, CouponLedger};
 use flashsale_core::event::{DeadLetter, DeadLetters, Outbox, Replay};
 use flashsale_core::id::ContentHash;
+use flashsale_core::notice::{NoticeLedger, Settled};
 use flashsale_core::order::{Input, OrderLedger, OrderQuery, Policy, Reason, Verdict, step};
 use flashsale_core::payment::{Capture, Charge, PaymentKey, WalletAct, WalletLedger, WalletRequest};
 use flashsale_core::sale::Lines;
@@ -14,10 +15,12 @@ use flashsale_core::stock::{Accept, Acceptance, Adopted, Cancel, Change, Epoch, 
 use flashsale_core::unit::Quantity;
 use flashsale_core::{BuyerId, Item, Key, Method, OrderId, Sale, Timestamp, won};
 
-/// A ledger that keeps every noun.
-pub trait Everything: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters {}
+use crate::sample;
 
-impl<L: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters> Everything for L {}
+/// A ledger that keeps every noun.
+pub trait Everything: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger {}
+
+impl<L: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger> Everything for L {}
 
 fn accept(id: &str, then: Then) -> Accept {
     let item = if matches!(then, Then::Issue(_)) { "coupon" } else { "hat" };
@@ -115,6 +118,20 @@ pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &s
     let capture = Capture { key: key.clone(), seller_gets: won(9), funded: won(3) };
     WalletLedger::settle(ledger, &shop, &[capture]).await.unwrap();
     ledger.give_back(&[key]).await.unwrap();
+    noticed(ledger, name).await;
+}
+
+/// Tells a ledger of notices to a member, who has none yet: of three, one goes, one is for later, one was never tried.
+///
+/// # Panics
+/// If it does not do what it is told.
+pub async fn noticed(ledger: &impl Everything, name: &str) {
+    let now = Timestamp::from_ms(5);
+    let notices = ["1", "2", "3"].map(|n| sample::notice(&format!("{name}~{n}/3/order.returned"), name, now));
+    ledger.keep(&notices).await.unwrap();
+    ledger.take(2, Duration::from_secs(9)).await.unwrap();
+    let settled = [(notices[0].key.clone(), Settled::Gone), (notices[1].key.clone(), Settled::Later(now))];
+    NoticeLedger::settle(ledger, &settled).await.unwrap();
 }
 
 /// Gives a text of all that [`told`] left behind, and nothing that is different the next time: tags are left out.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flashsale_core::coupon::Discount;
 use flashsale_core::id::ContentHash;
+use flashsale_core::notice::{Message, Notice, NoticeKey};
 use flashsale_core::sale::{Line, Lines};
 use flashsale_core::stock::{
     Accept, Door, Epoch, HoldNo, ItemLevel, Load, Nonce, OrderState, Reserve, Settled, Standing, Then, Version,
@@ -178,4 +179,11 @@ pub fn load(items: &[ItemLevel]) -> Load {
 #[must_use]
 pub fn settled(id: &str, of: &[(&str, u64)], state: OrderState, v: u64) -> Settled {
     Settled { id: order(id), hash: hash(of), state, v }
+}
+
+/// A notice of a return, under this key.
+#[must_use]
+pub fn notice(key: &str, to: &str, at: Timestamp) -> Notice {
+    let key = NoticeKey::new(key).expect("a key");
+    Notice { key, to: buyer(to), at, message: Message::OrderReturned { order: order(&format!("{to}~1")) } }
 }

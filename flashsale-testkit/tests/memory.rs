@@ -16,6 +16,7 @@ flashsale_testkit::coupon_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::wallet_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::outbox_suite!(MemoryLedgers::default());
 flashsale_testkit::dead_letters_suite!(MemoryLedgers::default());
+flashsale_testkit::notice_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::event_bus_suite!(Bus);
 
 /// The bus of one process: sink and source in one.
@@ -76,6 +77,42 @@ mod wallet {
     }
 
     flashsale_testkit::payment_gateway_suite!(Funded);
+}
+
+/// A notifier for tests keeps the rules of notifiers.
+mod recorded {
+    use super::*;
+    use flashsale_core::notice::{NoticeKey, Outcome, Recorded, Unsendable};
+    use flashsale_testkit::suite::notifier::Notifiers;
+
+    struct Records;
+
+    #[async_trait]
+    impl Fixture for Records {
+        type Port = Recorded;
+
+        async fn fresh(&self) -> Recorded {
+            Recorded::saying(|notice, _| match notice.to.as_str() {
+                "nobody" => Outcome::Refused(Unsendable::Rejected),
+                _ => Outcome::HandedOver,
+            })
+        }
+
+        async fn advance(&self, _: Duration) {}
+    }
+
+    #[async_trait]
+    impl Notifiers for Records {
+        async fn arrived(&self, port: &Recorded) -> Vec<NoticeKey> {
+            port.handed_over().into_iter().map(|notice| notice.key).collect()
+        }
+
+        fn refused(&self) -> Option<&'static str> {
+            Some("nobody")
+        }
+    }
+
+    flashsale_testkit::notifier_suite!(Records);
 }
 
 /// The reference model is a gate, too: what it is compared by must hold for it.

@@ -113,6 +113,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(routes::quotes::routes())
         .merge(routes::wallet::routes())
         .merge(routes::campaigns::routes())
+        .merge(routes::me::routes())
         .merge(routes::ops::routes())
         .merge(routes::dev::routes())
 }

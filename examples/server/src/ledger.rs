@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use flashsale_core::coupon::CouponLedger;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::event::{DeadLetters, Outbox};
+use flashsale_core::notice::NoticeLedger;
 use flashsale_core::order::OrderLedger;
 use flashsale_core::payment::WalletLedger;
 use flashsale_core::{BackendError, Clock};
@@ -18,7 +19,9 @@ use crate::config::{Database, SqlUrl};
 
 /// Every port of a ledger, whatever database it is kept in.
 #[async_trait]
-pub(crate) trait Ledger: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters {
+pub(crate) trait Ledger:
+    OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger
+{
     /// Closes its connections, once what is under way has ended.
     async fn close(&self);
 }

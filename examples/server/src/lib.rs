@@ -2,16 +2,19 @@
 //!
 //! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: `serve` lets it in,
 //! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
-//! pages show, so that watching a sale never reads the ledger; `pages/` draws them.
+//! pages show, so that watching a sale never reads the ledger; `pages/` draws them. `mail/` tells members what concerns them.
 
 mod app;
 mod board;
 mod clock;
 pub mod config;
+mod contacts;
 mod events;
 mod extract;
 mod gate;
+mod language;
 mod ledger;
+mod mail;
 mod meters;
 mod pages;
 mod problem;

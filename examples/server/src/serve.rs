@@ -142,6 +142,7 @@ async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         }
     }
     app.counts().close().await;
+    app.wired().contacts.close().await;
     app.wired().ledger.close().await;
 }
 

@@ -8,16 +8,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flashsale_core::engine::{Host, TokioHost, WalletGateway};
 use flashsale_core::error::ErrorKind;
+use flashsale_core::notice::{Notifier, Quiet};
 use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
 use flashsale_core::{BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, Wallet};
 
 use crate::clock::ShiftedClock;
-use crate::config::{Config, Switch};
+use crate::config::{Config, MailUrl, Switch};
+use crate::contacts::Contacts;
 use crate::events;
 use crate::gate::{self, Kept};
 use crate::ledger::{self, Ledger};
+use crate::mail::Mailer;
 use crate::serve::StartError;
 
 /// The account that gets the money of orders paid by wallet.
@@ -36,6 +39,7 @@ pub(crate) struct Wired {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) kept: Kept,
+    pub(crate) contacts: Contacts,
     /// Why the gate did not answer at the start.
     pub(crate) silent: Option<BackendError>,
 }
@@ -53,6 +57,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let rows: Arc<dyn WalletLedger> = ledger.clone();
     let seller = BuyerId::new(SELLER).expect("a constant name");
     let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
+    let contacts = Contacts::open(&config.sql_url).await?;
     let events::Opened { sink, source, dead } = events::open(config, ledger.clone()).await?;
     let ports = Ports {
         host: host.clone(),
@@ -64,6 +69,8 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
         sink,
         source,
         dead,
+        notices: notifier(config, &contacts),
+        to_tell: ledger.clone(),
     };
     let days = |days: u64| Duration::from_secs(days * 86_400);
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
@@ -78,7 +85,20 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let flash = FlashSale::new(ports, settings)
         .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "settings", error))?;
     let wallet = Wallet::new(host.clone(), rows);
-    Ok(Wired { flash, wallet, clock, host, ledger, kept, silent })
+    Ok(Wired { flash, wallet, clock, host, ledger, kept, contacts, silent })
+}
+
+/// Whoever tells members what concerns them.
+fn notifier(config: &Config, contacts: &Contacts) -> Arc<dyn Notifier> {
+    let Some(MailUrl { carrier, .. }) = &config.mail_url else { return Arc::new(Quiet) };
+    Arc::new(Mailer {
+        contacts: contacts.clone(),
+        carrier: carrier.clone().greeting(config.mail_from.0.email.domain()),
+        from: config.mail_from.0.clone(),
+        public_url: config.http_public_url.0.clone(),
+        timeout: Duration::from_millis(config.mail_timeout_ms),
+        lanes: usize::try_from(config.mail_lanes).unwrap_or(usize::MAX),
+    })
 }
 
 fn provider(config: &Config, host: &Arc<dyn Host>) -> Scripted {

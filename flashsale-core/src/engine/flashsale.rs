@@ -12,12 +12,14 @@ use crate::engine::coupons::Coupons;
 use crate::engine::drive::Driver;
 use crate::engine::handler::{Consumer, Failed, SagaConsumer};
 use crate::engine::host::TokioHost;
+use crate::engine::notices::{Desk, NoOffers, NoticesConsumer};
 use crate::engine::orders::Orders;
 use crate::engine::pass;
 use crate::engine::stock::{Drained, Stock};
 use crate::engine::workers::{Board, PassReport, Workers};
 use crate::event::{Event, Fact, InProcess};
 use crate::memory::{MemoryLedger, MemoryStockGate};
+use crate::notice::Quiet;
 use crate::payment::PaymentGateway;
 use crate::ports::Ports;
 use crate::stock::StockLedger;
@@ -52,6 +54,7 @@ impl FlashSale {
         let coupons = Coupons::new(stock.clone(), ports.coupons.clone()).telling(ports.outbox.clone());
         ports.source.join(SagaConsumer::GROUP);
         ports.source.join(pass::Charge::GROUP);
+        ports.source.join(NoticesConsumer::GROUP);
         let events = Events { consumers: Arc::default(), ports: ports.clone() };
         Ok(Self { stock, orders, coupons, events, ports, driver, board: Board::default() })
     }
@@ -72,7 +75,9 @@ impl FlashSale {
             outbox: Arc::new(ledger.clone()),
             sink: Arc::new(bus.clone()),
             source: Arc::new(bus),
-            dead: Arc::new(ledger),
+            dead: Arc::new(ledger.clone()),
+            notices: Arc::new(Quiet),
+            to_tell: Arc::new(ledger),
         };
         let settings = Settings { volatile: VolatileLedger::Allowed, ..Settings::default() };
         Self::new(ports, settings).expect("the default settings are within their bounds")
@@ -91,6 +96,15 @@ impl FlashSale {
             consumer,
         };
         let saga = SagaConsumer::new(self.driver.clone(), ports.payment.clone());
+        let desk = Desk {
+            street: street.clone(),
+            notifier: ports.notices.clone(),
+            to_tell: ports.to_tell.clone(),
+            outbox: ports.outbox.clone(),
+            // Whoever makes offers is told here when their notices are out.
+            told: Arc::new(NoOffers),
+            kept: Arc::default(),
+        };
         let mut workers = Workers::new(ports.host.clone())
             .on_board(&self.board)
             .with(pass::Follow::new(self.stock.lanes().clone()))
@@ -108,6 +122,8 @@ impl FlashSale {
                 payment: ports.payment.clone(),
                 outbox: ports.outbox.clone(),
             })
+            .with(consume(Arc::new(NoticesConsumer(desk.clone()))))
+            .with(pass::Notify(desk))
             .with(pass::Prune { street: street.clone(), outbox: ports.outbox.clone() });
         for consumer in self.events.consumers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             workers = workers.with(consume(consumer.clone()));

@@ -2,7 +2,7 @@
 //!
 //! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
 //! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
-//! the gateway, *recover* what is due. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! the gateway, *recover* what is due, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
 //! come from a [`Host`].
 
 mod batch;
@@ -15,6 +15,7 @@ mod host;
 mod lane;
 mod load;
 mod lost;
+mod notices;
 mod orders;
 mod pass;
 mod stock;
@@ -26,6 +27,7 @@ pub use coupons::{CampaignView, Claimed, Coupons};
 pub use flashsale::{Events, FlashSale};
 pub use host::{Host, Task, TokioHost};
 pub use lane::{Answer, Placed};
+pub use notices::notice_of;
 pub use orders::{Orders, PayRefusal};
 pub use stock::{Drained, Held, Stock};
 pub use wallet::{Wallet, WalletGateway};

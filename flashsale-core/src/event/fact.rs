@@ -8,7 +8,8 @@ use crate::time::Timestamp;
 use crate::unit::Money;
 
 /// The topics, each with one producing role and one kind of key.
-pub const TOPICS: [&str; 7] = ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns"];
+pub const TOPICS: [&str; 8] =
+    ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns", "notices"];
 
 /// What an order's events tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,17 +186,17 @@ facts! {
     /// The money of a payment is back with the buyer.
     PaymentRefunded { /// Which order.
         order: OrderId, /// Which attempt.
-        attempt: u32 } = "payment.refunded" in "payments", by "payment", for "notices";
+        attempt: u32 } = "payment.refunded" in "payments", by "payment", for "reports";
     /// Money was put into a wallet.
-    WalletCharged(WalletFact) = "wallet.charged" in "wallets", by "payment", for "notices";
+    WalletCharged(WalletFact) = "wallet.charged" in "wallets", by "payment", for "reports";
     /// Money was taken out of a wallet.
-    WalletWithdrawn(WalletFact) = "wallet.withdrawn" in "wallets", by "payment", for "notices";
+    WalletWithdrawn(WalletFact) = "wallet.withdrawn" in "wallets", by "payment", for "reports";
     /// An order or a trade was paid from a wallet.
-    WalletPaid(WalletFact) = "wallet.paid" in "wallets", by "payment", for "notices";
+    WalletPaid(WalletFact) = "wallet.paid" in "wallets", by "payment", for "reports";
     /// A seller was paid.
-    WalletReceived(WalletFact) = "wallet.received" in "wallets", by "payment", for "notices";
+    WalletReceived(WalletFact) = "wallet.received" in "wallets", by "payment", for "reports";
     /// A payment came back to a wallet.
-    WalletRefunded(WalletFact) = "wallet.refunded" in "wallets", by "payment", for "notices";
+    WalletRefunded(WalletFact) = "wallet.refunded" in "wallets", by "payment", for "reports";
     /// The platform paid for a coupon.
     WalletFunded(WalletFact) = "wallet.funded" in "wallets", by "payment", for "reports";
     /// A coupon was issued.
@@ -213,12 +214,23 @@ facts! {
     /// A coupon can be used again, because its order was undone.
     CouponRestored { /// Which.
         coupon: CouponId, /// By what it was used.
-        used_by: OrderId } = "coupon.restored" in "coupons", by "coupon", for "notices";
+        used_by: OrderId } = "coupon.restored" in "coupons", by "coupon", for "reports";
     /// The first claim of a window arrived.
     CampaignWindowOpened { /// Which campaign.
         campaign: CampaignId, /// Which window.
         window: String, /// How many coupons it has.
         cap: u32 } = "campaign.window_opened" in "campaigns", by "coupon", for "pages";
+    /// A notice was handed over to whoever carries it.
+    NoticeSent { /// Which, by its fixed key.
+        notice: String, /// To whom.
+        to: BuyerId, /// What it says, as a stable word.
+        message: String } = "notice.sent" in "notices", by "member", for "operators";
+    /// A notice will never be handed over; of an offer, its time does not run.
+    NoticeFailed { /// Which, by its fixed key.
+        notice: String, /// To whom.
+        to: BuyerId, /// What it says, as a stable word.
+        message: String, /// Why, as a stable word.
+        reason: String } = "notice.failed" in "notices", by "member", for "operators";
 }
 
 #[cfg(test)]

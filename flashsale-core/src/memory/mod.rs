@@ -8,6 +8,7 @@ mod audit;
 mod coupon;
 mod event;
 mod gate;
+mod notice;
 mod order;
 mod payment;
 mod stock;
@@ -23,7 +24,7 @@ use crate::id::{BuyerId, CampaignId, CouponId, OrderId, SaleId};
 use crate::stock::Order;
 use crate::time::{Clock, Timestamp};
 
-/// A ledger in memory: stock, orders, coupons, wallet, outbox and dead letters. A clone is the same ledger.
+/// A ledger in memory: stock, orders, coupons, wallet, outbox, dead letters and notices. A clone is the same ledger.
 ///
 /// ```
 /// use flashsale_core::memory::MemoryLedger;
@@ -104,6 +105,7 @@ struct Tables {
     wallet: payment::WalletRows,
     outbox: event::OutboxRows,
     dead: event::DeadRows,
+    notices: notice::NoticeRows,
 }
 
 /// An order, and whether its lines are counted in `allocated`.

@@ -16,7 +16,8 @@ async fn every_statement_finds_its_rows_by_a_key() {
     assert!(plans.len() > 60, "only {} statements were sent", plans.len());
     // What is read whole: lists of a few rows, and the front of the outbox, bounded by the limit.
     let whole = ["SELECT id FROM sale", "SELECT terms FROM campaign ORDER", "DELETE FROM outbox"];
-    let tables = ["sale", "item", "orders", "line", "outbox", "coupon", "wallet", "payment", "dead_letter", "change"];
+    let tables =
+        ["sale", "item", "orders", "line", "outbox", "coupon", "wallet", "payment", "dead_letter", "change", "notice"];
     for (text, plan) in &plans {
         for step in plan.iter().filter(|_| !whole.iter().any(|start| text.starts_with(start))) {
             let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();

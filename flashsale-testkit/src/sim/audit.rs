@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flashsale_core::engine::notice_of;
+use flashsale_core::event::Outbox;
 use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::notice::{NoticeKey, Recorded};
 use flashsale_core::order::{Order, OrderState, Reason};
 use flashsale_core::payment::Scripted;
 use flashsale_core::stock::{StockGate, StockLedger};
@@ -23,6 +26,8 @@ pub struct Evidence {
     pub gate: MemoryStockGate,
     /// The provider's own books.
     pub payment: Scripted,
+    /// Whoever carries notices.
+    pub notices: Recorded,
     /// What buyers heard.
     pub history: History,
     /// All sales.
@@ -53,6 +58,7 @@ pub fn audit(evidence: &Evidence) -> Vec<String> {
     gate(evidence, &mut wrong);
     heard(evidence, &mut wrong);
     fair(evidence, &mut wrong);
+    told(evidence, &mut wrong);
     wrong
 }
 
@@ -144,6 +150,24 @@ fn heard(evidence: &Evidence, wrong: &mut Vec<String>) {
         for row in rows.values().filter(|row| row.reason == Some(Reason::SoldOut)) {
             wrong.push(format!("I13: {} was held and then refused as sold out", row.id));
         }
+    }
+}
+
+/// G9: what a fact says to a member was handed over, or waits to be, under the fact's own name; and nothing else was said.
+fn told(evidence: &Evidence, wrong: &mut Vec<String>) {
+    let subjects = evidence.ledger.orders().into_iter().map(|order| order.id.as_str().to_owned());
+    let subjects = subjects.chain(evidence.history.coupons().into_iter().map(|coupon| coupon.as_str().to_owned()));
+    let facts = subjects.flat_map(|subject| now(evidence.ledger.history(&subject)));
+    let expected: BTreeMap<NoticeKey, _> =
+        facts.filter_map(|event| notice_of(&event)).map(|notice| (notice.key.clone(), notice)).collect();
+    let over = evidence.notices.handed_over();
+    let waiting = evidence.ledger.notices();
+    let said: BTreeSet<&NoticeKey> = over.iter().chain(&waiting).map(|notice| &notice.key).collect();
+    for key in expected.keys().filter(|key| !said.contains(key)) {
+        wrong.push(format!("G9: the notice {key} was lost"));
+    }
+    for notice in over.iter().filter(|notice| expected.get(&notice.key).is_some_and(|fact| fact != *notice)) {
+        wrong.push(format!("G9: the notice {} says something else than its fact", notice.key));
     }
 }
 

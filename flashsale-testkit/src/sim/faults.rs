@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use flashsale_core::coupon::{Campaign, Coupon, CouponLedger};
 use flashsale_core::engine::Task;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
+use flashsale_core::notice::{Notice, NoticeKey, NoticeLedger, Notifier, Reach, Settled, Taken};
 use flashsale_core::order::{Append, Appended, Order, OrderLedger, OrderQuery, Units};
 use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
 use flashsale_core::sale::Line;
@@ -368,6 +369,33 @@ impl<B: DeadLetters + Clone + 'static> DeadLetters for Faulty<B> {
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
         let (backend, consumer, event) = (self.backend.clone(), consumer.to_owned(), event.to_owned());
         self.wire.carry("dead.settle", async move { backend.settle(&consumer, &event, how).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: NoticeLedger + Clone + 'static> NoticeLedger for Faulty<B> {
+    async fn keep(&self, notices: &[Notice]) -> Result<(), BackendError> {
+        carry!(self, "to_tell.keep", keep, notices)
+    }
+    async fn take(&self, limit: usize, lease: Duration) -> Result<Vec<Taken>, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("to_tell.take", async move { backend.take(limit, lease).await }).await
+    }
+    async fn settle(&self, batch: &[(NoticeKey, Settled)]) -> Result<(), BackendError> {
+        let (backend, batch) = (self.backend.clone(), batch.to_vec());
+        self.wire.carry("to_tell.settle", async move { NoticeLedger::settle(&backend, &batch).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: Notifier + Clone + 'static> Notifier for Faulty<B> {
+    async fn reach(&self, members: &[BuyerId]) -> Result<Vec<Reach>, BackendError> {
+        carry!(self, "notices.reach", reach, members)
+    }
+    async fn send(&self, notices: &[Notice]) -> Vec<flashsale_core::notice::Outcome> {
+        let (backend, batch) = (self.backend.clone(), notices.to_vec());
+        let sent = self.wire.carry("notices.send", async move { Ok(backend.send(&batch).await) }).await;
+        sent.unwrap_or_else(|_| vec![flashsale_core::notice::Outcome::NotNow; notices.len()])
     }
 }
 

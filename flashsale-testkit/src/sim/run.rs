@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flashsale_core::event::{InProcess, Outbox};
 use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::notice::Recorded;
 use flashsale_core::order::{OrderLedger, Policy};
 use flashsale_core::payment::Scripted;
 use flashsale_core::stock::{StockGate, StockLedger};
@@ -60,6 +61,7 @@ struct Town {
     ledger: MemoryLedger,
     gate: Mutex<MemoryStockGate>,
     payment: Scripted,
+    notices: Recorded,
     healed: Arc<AtomicBool>,
     nodes: Nodes,
 }
@@ -91,6 +93,8 @@ impl Town {
             sink: Arc::new(bus.clone()),
             source: Arc::new(bus),
             dead: Arc::new(Faulty::new(self.ledger.clone(), wire())),
+            notices: Arc::new(Faulty::new(self.notices.clone(), wire())),
+            to_tell: Arc::new(Faulty::new(self.ledger.clone(), wire())),
         };
         let policy = Policy {
             look_up_after: Duration::from_secs(2),
@@ -163,6 +167,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         ledger: MemoryLedger::new(clock.clone(), seed),
         gate: Mutex::new(MemoryStockGate::new(clock)),
         payment: Scripted::with(plan.chances, move |wait| naps.sleep(wait)),
+        notices: Recorded::default(),
         healed: Arc::default(),
         nodes: Arc::new(Mutex::new(vec![None; plan.nodes as usize])),
     });
@@ -209,6 +214,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         ledger: town.ledger.clone(),
         gate: town.gate(),
         payment: town.payment.clone(),
+        notices: town.notices.clone(),
         history,
         sales: sales(&town),
     };

@@ -7,6 +7,8 @@
 pub mod coupon_ledger;
 pub mod dead_letters;
 pub mod event_bus;
+pub mod notice_ledger;
+pub mod notifier;
 pub mod order_ledger;
 pub mod outbox;
 pub mod payment_gateway;

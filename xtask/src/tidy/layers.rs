@@ -7,6 +7,7 @@ const NOUNS: &[(&str, &[&str])] = &[
     ("stock", &[]),
     ("payment", &[]),
     ("event", &[]),
+    ("notice", &[]),
     ("coupon", &["stock", "event"]),
     ("order", &["stock", "payment", "event"]),
 ];
@@ -24,7 +25,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
 
 const CORE: &str = "flashsale-core/src/";
 
-/// `stock`, `payment` and `event` import no noun, `coupon` and `order` only what is listed; only the engine, the ports and
+/// `stock`, `payment`, `event` and `notice` import no noun, `coupon` and `order` only what is listed; only the engine, the ports and
 /// the memory backends see all.
 pub(super) fn nouns_import_only_what_they_may(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();

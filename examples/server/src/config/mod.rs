@@ -2,6 +2,7 @@
 //!
 //! Owns the precedence, the refusal of unknown keys and what is shown of values. The settings themselves are in [`table`].
 
+mod mail;
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use config::{ConfigError as FileError, Source, ValueKind};
 
+pub use mail::{MailFrom, MailUrl, PublicUrl};
 pub use table::{Brokers, Config, Database, Entry, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE, TopicPrefix};
 
 /// What names in the environment begin with.

@@ -15,6 +15,8 @@ use flashsale_redis::RedisConfig;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
+use super::mail::{MailFrom, MailUrl, PublicUrl};
+
 /// One setting.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -315,6 +317,21 @@ settings! {
     "http.shutdown_ms" http_shutdown_ms: u64 = "15000" in 0 to 600000,
         "How long a shutdown waits for what is on its way",
         "Longer than a request may take, so that every answer still goes out.";
+    "http.public_url" http_public_url: PublicUrl = "http://127.0.0.1:8080",
+        "Where members reach the shop: what links in mail begin with",
+        "What `http.bind` is by default; behind a proxy it is the name that members know.";
+    "mail.url" mail_url: Option<MailUrl> = "file://flashsale-data/outbox",
+        "How members are told: `file://FOLDER`, `smtps://USER:PASSWORD@HOST`, `smtp+starttls://..` or `smtp://HOST`; empty tells nobody",
+        "Files beside the ledger show every letter and reach nobody by mistake.";
+    "mail.from" mail_from: MailFrom = "flashsale <no-reply@flashsale.invalid>",
+        "Who letters are from",
+        "A domain that cannot exist: a shop has to say its own before a server takes its letters.";
+    "mail.timeout_ms" mail_timeout_ms: u64 = "10000" in 100 to 10000,
+        "How long one letter may take; then it is sent again later",
+        "Servers answer within a second or two; more is a fault, and a batch has to end within a minute.";
+    "mail.lanes" mail_lanes: u64 = "4" in 1 to 64,
+        "The most conversations with the mail server at the same time",
+        "Servers limit them, many at ten; four send some dozens of letters a second.";
     "sql.url" sql_url: SqlUrl = "sqlite://flashsale-data/flashsale.db",
         "The ledger's database: `sqlite://PATH`, `postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE` (MariaDB too)",
         "A file in a directory of its own needs nothing to be installed and survives a crash.";

@@ -3,6 +3,7 @@
 mod charge;
 mod consume;
 mod follow;
+mod notify;
 mod prune;
 mod recover;
 mod relay;
@@ -10,6 +11,7 @@ mod relay;
 pub(crate) use charge::Charge;
 pub(crate) use consume::Consume;
 pub(crate) use follow::Follow;
+pub(crate) use notify::Notify;
 pub(crate) use prune::Prune;
 pub(crate) use recover::Recover;
 pub(crate) use relay::Relay;
