@@ -61,6 +61,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Plays safe-10k again and again on real servers, each of which is killed once a run: `--rounds N [--seed S]`
+    Torture {
+        /// Passed on to the load tool
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -74,9 +80,8 @@ fn main() -> ExitCode {
         Task::Marks { args } => marks(&args),
         Task::Sim { args } => Cargo::release("flashsale-testkit").example("sim").run(&root(), &args),
         Task::Services { args } => Err(Cargo::plain("flashsale-services").become_it(&root(), &args)),
-        Task::Load { args } => {
-            build("flashsale-server").and_then(|()| Cargo::release("flashsale-loadtest").run(&root(), &args))
-        }
+        Task::Load { args } => load(&args),
+        Task::Torture { args } => load(&[vec!["torture".to_owned()], args].concat()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,6 +103,11 @@ fn marks(args: &[String]) -> Result<(), String> {
         build("flashsale-loadtest")?;
     }
     Cargo::release("flashsale-bench").run(&root(), args)
+}
+
+/// The load tool starts the server of this checkout, so that is built first.
+fn load(args: &[String]) -> Result<(), String> {
+    build("flashsale-server").and_then(|()| Cargo::release("flashsale-loadtest").run(&root(), args))
 }
 
 fn build(package: &str) -> Result<(), String> {

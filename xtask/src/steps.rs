@@ -55,6 +55,11 @@ const STEPS: &[Step] = &[
         says: "50,000 members, two servers on Redis, PostgreSQL and a Kafka that is killed in the middle",
         run: load_kafka,
     },
+    Step {
+        name: "torture",
+        says: "10,000 orders five times, on all real servers, each of which is killed once in each",
+        run: |root| built(root, "flashsale-loadtest", &["torture", "--rounds", "5", "--seed", "1"]),
+    },
 ];
 
 /// Shows the steps.
@@ -160,7 +165,7 @@ fn load(root: &Path, args: &[&str]) -> Result<(), String> {
 }
 
 fn load_redis(root: &Path) -> Result<(), String> {
-    load(root, &["plan-10k", "--redis", "--kill-redis-after", "4000"])
+    load(root, &["plan-10k", "--redis", "--kill", "redis@4000"])
 }
 
 fn load_redis_two(root: &Path) -> Result<(), String> {
@@ -168,11 +173,11 @@ fn load_redis_two(root: &Path) -> Result<(), String> {
 }
 
 fn load_sql(root: &Path, scenario: &str, database: &str) -> Result<(), String> {
-    load(root, &[scenario, "--sql", database, "--kill-sql-after", "4000", "--redis", "--servers", "2"])
+    load(root, &[scenario, "--sql", database, "--kill", "sql@4000", "--redis", "--servers", "2"])
 }
 
 fn load_kafka(root: &Path) -> Result<(), String> {
-    let wiring = ["--kafka", "--kill-kafka-after", "4000", "--sql", "postgres", "--redis", "--servers", "2"];
+    let wiring = ["--kafka", "--kill", "kafka@4000", "--sql", "postgres", "--redis", "--servers", "2"];
     load(root, &[&["event-500"], &wiring[..]].concat())
 }
 

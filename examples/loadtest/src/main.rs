@@ -9,6 +9,7 @@ mod client;
 #[cfg(test)]
 mod fake;
 mod kafka;
+mod kill;
 mod ledger;
 mod redis;
 mod report;
@@ -17,23 +18,25 @@ mod run;
 mod scenario;
 mod server;
 mod sql;
+mod torture;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::kafka::Bus;
+use crate::kill::{Kill, Kills, Victim};
 use crate::ledger::Ledger;
 use crate::redis::Gate;
-use crate::report::{Identity, Report};
-use crate::run::{Victim, Watch};
+use crate::report::Report;
+use crate::run::Watch;
 use crate::scenario::{Scenario, Stage};
 use crate::server::{Clock, Directory, Plan, Servers};
 use crate::sql::{Database, Kind};
+use crate::torture::Torture;
 
 /// Why a run could not be played to its end.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,9 @@ struct Arguments {
 enum Verb {
     /// Play a scenario; exit 1 if an identity, a band or the audit is violated
     Run(Wish),
+    /// Play safe-10k on two servers, Redis, Kafka and a database, run after run, each part killed once in each; exit 1 if any
+    /// of them is violated
+    Torture(Torture),
     /// List the scenarios
     List,
     /// Draw the reports of several runs side by side
@@ -111,36 +117,32 @@ struct Wish {
     /// Chooses who leaves, and what the simulated payment does
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Kill the server after so many answers, start it again on the same ledger, and go on with the same keys
-    #[arg(long, conflicts_with = "url")]
-    kill_after: Option<u64>,
+    /// Kill server, redis, sql or kafka of the run's own as a crash would, start it again on the same files, and go on with the
+    /// same keys: after so many answers (redis@2000), once another is back (sql@redis-back), or after the last answer
+    /// (kafka@settling); as often as one likes
+    #[arg(long, value_name = "WHAT@WHEN", conflicts_with = "url")]
+    kill: Vec<Kill>,
     /// Keep the gate on a Redis of this run's own (`redis-server` must be installed)
     #[arg(long, conflicts_with = "url")]
     redis: bool,
     /// Keep the gate on this Redis, on loopback; the run's keys begin with fs-load- and stay there
     #[arg(long = "redis.url", value_name = "URL", conflicts_with_all = ["url", "redis"])]
     redis_url: Option<String>,
-    /// Kill the run's own Redis after so many answers, start it again on the same files, and go on with the same keys
-    #[arg(long, requires = "redis")]
-    kill_redis_after: Option<u64>,
     /// Keep the ledger in a database of this run's own; without it, in a file
     #[arg(long, value_name = "DATABASE", conflicts_with = "url")]
     sql: Option<Kind>,
     /// Keep the ledger in this database, on loopback; what the run writes stays there. With --url, where that server's ledger is
     #[arg(long = "sql.url", value_name = "URL", conflicts_with = "sql", group = "rows")]
     sql_url: Option<String>,
-    /// Kill the run's own database server after so many answers, start it again on the same files, and go on with the same keys
-    #[arg(long, requires = "sql", conflicts_with_all = ["url", "sql_url"])]
-    kill_sql_after: Option<u64>,
     /// Let events travel over an Apache Kafka of this run's own; without it, within each server
     #[arg(long, conflicts_with = "url")]
     kafka: bool,
-    /// Kill the run's own Kafka after so many answers, start it again on the same files, and go on
-    #[arg(long, requires = "kafka")]
-    kill_kafka_after: Option<u64>,
-    /// How many server processes share gate and ledger; clients are spread over them, `--kill-after` kills the first
+    /// How many server processes share gate and ledger; clients are spread over them, kills take one after the other
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4), conflicts_with = "url")]
     servers: u8,
+    /// Keep the logs of the servers in this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "url")]
+    logs: Option<PathBuf>,
 }
 
 impl Wish {
@@ -152,16 +154,23 @@ impl Wish {
                 "a gate in memory serves one process: --servers needs --redis or --redis.url".into(),
             ));
         }
+        for kill in &self.kill {
+            let needs = match kill.victim {
+                Victim::Redis if !self.redis => "--redis",
+                Victim::Kafka if !self.kafka => "--kafka",
+                Victim::Sql if !matches!(self.sql, Some(Kind::Postgres | Kind::Mariadb)) => "--sql postgres or mariadb",
+                _ => continue,
+            };
+            return Err(Failure::Usage(format!("only what is the run's own is killed: {kill} needs {needs}")));
+        }
+        if let Some(kill) = kill::impossible(&self.kill, self.scenario.requests() as u64) {
+            return Err(Failure::Usage(format!("the time of {kill} would never come")));
+        }
         // G6 compares numbers that one gate gave. A gate that is loaded anew begins again with 1.
-        let gate_ends = self.kill_redis_after.is_some() || (memory && self.kill_after.is_some());
-        if self.scenario == Scenario::Fair && gate_ends {
+        let holder = if memory { Victim::Server } else { Victim::Redis };
+        if self.scenario == Scenario::Fair && self.kill.iter().any(|kill| kill.victim == holder) {
             return Err(Failure::Usage(
                 "fair compares the numbers of one gate; a kill that ends the gate begins others".into(),
-            ));
-        }
-        if self.kill_sql_after.is_some() && self.sql == Some(Kind::Sqlite) {
-            return Err(Failure::Usage(
-                "a file has no server to kill: --kill-sql-after needs --sql postgres or mariadb".into(),
             ));
         }
         for (name, url) in [("--redis.url", &self.redis_url), ("--sql.url", &self.sql_url)] {
@@ -170,17 +179,6 @@ impl Wish {
             }
         }
         Ok(())
-    }
-
-    fn kills(&self) -> Vec<(Victim, u64)> {
-        let of = |victim, after: Option<u64>| after.map(|after| (victim, after));
-        let kills = [
-            of(Victim::Server, self.kill_after),
-            of(Victim::Redis, self.kill_redis_after),
-            of(Victim::Database, self.kill_sql_after),
-            of(Victim::Kafka, self.kill_kafka_after),
-        ];
-        kills.into_iter().flatten().collect()
     }
 
     /// Where the rows of a server that runs already are.
@@ -251,6 +249,13 @@ async fn obey(verb: Verb) -> Result<ExitCode, Failure> {
             write(json, &report)?;
             return Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
+        Verb::Torture(wanted) => {
+            let json = wanted.json.clone();
+            let tortured = torture::torture(wanted).await?;
+            println!("{tortured}");
+            write(json, &tortured)?;
+            return Ok(if tortured.holds() { ExitCode::SUCCESS } else { ExitCode::from(1) });
+        }
         Verb::List => {
             for scenario in Scenario::value_variants() {
                 println!("{:<16} {}", scenario.name(), scenario.says());
@@ -276,8 +281,8 @@ fn write(to: Option<PathBuf>, what: &impl serde::Serialize) -> Result<(), Failur
 
 async fn run(wish: Wish) -> Result<Report, Failure> {
     wish.check()?;
-    let (scenario, kills) = (wish.scenario, wish.kills());
-    let watch = Watch::over(&scenario.name(), scenario.requests() as u64, &kills);
+    let scenario = wish.scenario;
+    let watch = Watch::over(&scenario.name(), scenario.requests() as u64, &wish.kill);
     let commit = commit().await;
     let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
     if let (Some(url), Some(rows)) = (&wish.url, wish.rows()) {
@@ -306,47 +311,38 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         bus: bus.clone(),
         database: database.clone(),
         directory,
+        logs: wish.logs.clone(),
         count,
     };
     let mut servers = Servers::start(plan).await?;
     let ledger = Ledger::open(&database.url()).await?;
     let addresses = servers.addresses();
     let stage = Stage { servers: addresses, ledger, seed, suffix, watch, clock: Mutex::default() };
-    let [servers_killed, redis_killed, database_killed, kafka_killed] = [const { AtomicU64::new(0) }; 4];
+    let kills = &stage.watch.kills;
     let report = tokio::select! {
         report = scenario.play(&stage, commit) => report,
-        failed = crash(&stage.watch, Victim::Server, servers.kill_and_restart(&stage), &servers_killed) => failed,
-        failed = crash(&stage.watch, Victim::Redis, gate.kill_and_restart(), &redis_killed) => failed,
-        failed = crash(&stage.watch, Victim::Database, database.kill_and_restart(), &database_killed) => failed,
-        failed = crash(&stage.watch, Victim::Kafka, bus.kill_and_restart(), &kafka_killed) => failed,
+        failed = crash(kills, Victim::Server, async || servers.kill_and_restart(&stage).await) => failed,
+        failed = crash(kills, Victim::Redis, async || gate.kill_and_restart().await) => failed,
+        failed = crash(kills, Victim::Sql, async || database.kill_and_restart().await) => failed,
+        failed = crash(kills, Victim::Kafka, async || bus.kill_and_restart().await) => failed,
     };
     servers.stop().await;
     let mut report = report?;
-    for (victim, after) in kills {
-        // A fault that was asked for and did not happen proves nothing.
-        let (name, seen) = match victim {
-            Victim::Server => ("a server", &servers_killed),
-            Victim::Redis => ("Redis", &redis_killed),
-            Victim::Database => ("the database", &database_killed),
-            Victim::Kafka => ("Kafka", &kafka_killed),
-        };
-        let what = format!("kills of {name}, after {after} answers");
-        report.identities.push(Identity::exact(&what, 1, seen.load(Ordering::Relaxed)));
-    }
+    report.identities.extend(kills.identities());
     Ok(report)
 }
 
-/// Kills when it is due, and then leaves the end of the run to the scenario: this ends only if the kill fails.
+/// Kills one part as often as it is due, and leaves the end of the run to the scenario: this ends only if a kill fails.
 async fn crash(
-    watch: &Watch,
+    kills: &Kills,
     victim: Victim,
-    kill: impl Future<Output = Result<(), Failure>>,
-    killed: &AtomicU64,
+    mut kill: impl AsyncFnMut() -> Result<(), Failure>,
 ) -> Result<Report, Failure> {
-    watch.kill_due(victim).await;
-    kill.await?;
-    killed.fetch_add(1, Ordering::Relaxed);
-    std::future::pending().await
+    loop {
+        let due = kills.due(victim).await;
+        kill().await?;
+        kills.back(due);
+    }
 }
 
 /// The address in a URL, if it is this machine: a load test is no weapon.
@@ -393,21 +389,17 @@ mod tests {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
         assert!(Arguments::try_parse_from(["x", "run", "fair", "--url", "http://127.0.0.1:1"]).is_err(), "no file");
-        assert!(Arguments::try_parse_from(["x", "run", "fair", "--kill-after", "5", "--json", "f"]).is_ok());
-        assert!(
-            Arguments::try_parse_from(["x", "run", "sync", "--kill-redis-after", "5"]).is_err(),
-            "not ours to kill"
-        );
+        assert!(Arguments::try_parse_from(["x", "run", "fair", "--kill", "server@5", "--json", "f"]).is_ok());
         assert!(Arguments::try_parse_from(["x", "run", "sync", "--redis", "--redis.url", "redis://[::1]"]).is_err());
         let words = |line: &str| Arguments::try_parse_from(line.split(' ')).is_ok();
         assert!(words("x run sync --url http://127.0.0.1:1 --sql.url postgres://127.0.0.1/shop"));
         assert!(words("x run sync --url http://127.0.0.1:1 --db f"));
         assert!(!words("x run sync --url http://127.0.0.1:1 --db f --sql.url postgres://127.0.0.1/shop"));
         assert!(!words("x run sync --sql mariadb --sql.url postgres://127.0.0.1/shop"));
-        assert!(!words("x run sync --sql.url postgres://127.0.0.1/shop --kill-sql-after 5"), "not ours to kill");
+        assert!(!words("x run sync --url http://127.0.0.1:1 --db f --kill server@5"), "not ours to kill");
         assert!(!words("x run sync --sql oracle"));
-        assert!(words("x run sync --kafka --kill-kafka-after 5"));
-        assert!(!words("x run sync --kill-kafka-after 5"), "not ours to kill");
+        assert!(words("x run sync --kafka --kill kafka@5 --kill server@kafka-back --kill kafka@settling"));
+        assert!(!words("x run sync --kill moon@5"));
     }
 
     #[test]
@@ -421,19 +413,28 @@ mod tests {
             ("sync --servers 2", false),
             ("sync --servers 2 --redis", true),
             ("sync --servers 2 --redis.url redis://127.0.0.1", true),
-            ("fair --redis --servers 2 --kill-after 5", true),
-            ("fair --kill-after 5", false),
-            ("fair --redis --kill-redis-after 5", false),
-            ("sync --redis --kill-redis-after 5 --kill-after 6", true),
+            ("fair --redis --servers 2 --kill server@5", true),
+            ("fair --kill server@5", false),
+            ("fair --redis --kill redis@5", false),
+            ("sync --redis --kill redis@5 --kill server@6", true),
+            ("sync --kill redis@5", false),
+            ("sync --redis.url redis://127.0.0.1 --kill redis@5", false),
+            ("sync --kill kafka@5", false),
+            ("sync --kafka --kill kafka@5", true),
+            ("sync --kill server@10000", true),
+            ("sync --kill server@10001", false),
+            ("sync --kill server@server-back", false),
             ("sync --redis.url redis://u:p@localhost:1/2", true),
             ("sync --redis.url redis+cluster://127.0.0.1:1,[::1]:2", true),
             ("sync --redis.url redis+sentinel://127.0.0.1:1,192.0.2.1:2/shop", false),
             ("sync --redis.url redis://127.0.0.1@example.org", false),
             ("sync --sql postgres --servers 2", false),
             ("sync --sql postgres --servers 2 --redis", true),
-            ("sync --sql mariadb --kill-sql-after 5", true),
-            ("sync --sql sqlite --kill-sql-after 5", false),
-            ("fair --sql postgres --kill-sql-after 5", true),
+            ("sync --sql mariadb --kill sql@5", true),
+            ("sync --sql sqlite --kill sql@5", false),
+            ("sync --kill sql@5", false),
+            ("sync --sql.url postgres://127.0.0.1/shop --kill sql@5", false),
+            ("fair --sql postgres --kill sql@5", true),
             ("sync --sql.url mysql://u:p@localhost:1/shop", true),
             ("sync --sql.url postgres://127.0.0.1/shop?options[search_path]=shop", true),
             ("sync --sql.url postgres://127.0.0.1/shop?host=192.0.2.1", false),

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::client::{Asked, Call, Client, path};
+use crate::kill::{Kill, Kills};
 
 /// How many requests measure the route that does nothing, each time.
 const HELLO_REQUESTS: usize = 20_000;
@@ -25,68 +25,34 @@ const HELLO_AT_A_TIME: usize = 100;
 /// The bar moves once in so many answers.
 const BAR_STEP: u64 = 64;
 
-/// What is killed in the middle of a load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Victim {
-    /// A server.
-    Server,
-    /// Redis.
-    Redis,
-    /// The database.
-    Database,
-    /// Kafka.
-    Kafka,
-}
-
-/// A kill that was asked for.
-#[derive(Debug)]
-struct Kill {
-    victim: Victim,
-    after: u64,
-    reached: Notify,
-}
-
 /// Counts answers while the load runs: for the progress bar, and for the moments at which something is to be killed.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    answered: AtomicU64,
     bar: ProgressBar,
-    kills: Vec<Kill>,
+    /// What is to be killed meanwhile.
+    pub(crate) kills: Kills,
 }
 
 impl Watch {
     /// Watches a load of `requests`. The bar shows only where there is a terminal.
-    pub(crate) fn over(name: &str, requests: u64, kills: &[(Victim, u64)]) -> Arc<Self> {
+    pub(crate) fn over(name: &str, requests: u64, kills: &[Kill]) -> Arc<Self> {
         let bar = ProgressBar::with_draw_target(Some(requests), ProgressDrawTarget::stderr());
         let style = "{prefix:>12} [{bar:40}] {pos}/{len} {per_sec} {elapsed}";
         bar.set_style(ProgressStyle::with_template(style).expect("a template").progress_chars("=> "));
         bar.set_prefix(name.to_owned());
-        let kill = |&(victim, after): &(Victim, u64)| Kill { victim, after, reached: Notify::new() };
-        Arc::new(Self { answered: AtomicU64::new(0), bar, kills: kills.iter().map(kill).collect() })
+        Arc::new(Self { bar, kills: Kills::of(kills) })
     }
 
     /// Watches nothing.
     pub(crate) fn silent() -> Arc<Self> {
-        let bar = ProgressBar::hidden();
-        Arc::new(Self { answered: AtomicU64::new(0), bar, kills: Vec::new() })
+        Arc::new(Self { bar: ProgressBar::hidden(), kills: Kills::of(&[]) })
     }
 
     /// Counts an answer.
     pub(crate) fn count(&self) {
-        let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
+        let answered = self.kills.answered();
         if answered.is_multiple_of(BAR_STEP) {
             self.bar.set_position(answered);
-        }
-        for kill in self.kills.iter().filter(|kill| kill.after == answered) {
-            kill.reached.notify_one();
-        }
-    }
-
-    /// Waits until as many answers have come as were asked for; for ever, if none were.
-    pub(crate) async fn kill_due(&self, victim: Victim) {
-        match self.kills.iter().find(|kill| kill.victim == victim) {
-            Some(kill) => kill.reached.notified().await,
-            None => std::future::pending().await,
         }
     }
 
@@ -363,17 +329,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_moment_to_kill_comes_at_the_answer_asked_for() {
+    async fn every_answer_brings_a_kill_nearer() {
         let server = fake::serve(|_, _| (200, "{}".into())).await;
-        let watch = Watch::over("test", 10, &[(Victim::Redis, 5), (Victim::Server, 6)]);
+        let watch = Watch::over("test", 10, &["redis@5".parse().unwrap()]);
         let mut crowd = Crowd::gather(&[server], 2, watch.clone()).await;
         crowd.send(0..4, |_| Call::get(path("/"))).await;
-        let due = tokio::time::timeout(Duration::from_millis(1), watch.kill_due(Victim::Redis)).await;
-        assert!(due.is_err(), "four answers are not five");
+        assert!(!watch.kills.are_under_way());
         crowd.send(4..5, |_| Call::get(path("/"))).await;
-        watch.kill_due(Victim::Redis).await;
-        let due = tokio::time::timeout(Duration::from_millis(1), watch.kill_due(Victim::Server)).await;
-        assert!(due.is_err(), "five answers are not six");
+        assert!(watch.kills.are_under_way());
     }
 
     #[tokio::test]

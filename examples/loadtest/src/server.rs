@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::Failure;
 use crate::kafka::Bus;
+use crate::kill::Victim;
 use crate::redis::Gate;
 use crate::scenario::Stage;
 use crate::sql::Database;
@@ -88,6 +89,8 @@ pub(crate) struct Plan {
     pub(crate) database: Database,
     /// Where their logs are, and a ledger that is a file. It goes with them.
     pub(crate) directory: Directory,
+    /// Where their logs are to be kept.
+    pub(crate) logs: Option<PathBuf>,
     /// How many.
     pub(crate) count: u8,
 }
@@ -99,6 +102,8 @@ struct Common {
     flags: Vec<OsString>,
     variables: Vec<(&'static str, String)>,
     directory: Directory,
+    logs: PathBuf,
+    count: u8,
 }
 
 /// A process and where it listens. It is killed when this is dropped.
@@ -114,6 +119,8 @@ struct Process {
 pub(crate) struct Servers {
     processes: Vec<Process>,
     common: Arc<Common>,
+    /// Which is killed next.
+    next: usize,
 }
 
 impl Servers {
@@ -125,7 +132,9 @@ impl Servers {
         let binary = locate().await?;
         let flags = flags(&plan);
         let variables = [plan.gate.variables(), plan.bus.variables(), vec![plan.database.variable()]].concat();
-        let common = Arc::new(Common { binary, flags, variables, directory: plan.directory });
+        let logs = plan.logs.map_or_else(|| Ok(plan.directory.path().to_owned()), std::path::absolute)?;
+        std::fs::create_dir_all(&logs)?;
+        let common = Arc::new(Common { binary, flags, variables, directory: plan.directory, logs, count: plan.count });
         let mut starts = JoinSet::new();
         for n in 0..plan.count {
             let common = common.clone();
@@ -136,7 +145,7 @@ impl Servers {
         while let Some(started) = starts.join_next().await {
             processes.push(started.map_err(std::io::Error::other)??);
         }
-        Ok(Self { processes, common })
+        Ok(Self { processes, common, next: 0 })
     }
 
     /// Where they listen.
@@ -144,16 +153,28 @@ impl Servers {
         self.processes.iter().map(|process| process.address).collect()
     }
 
-    /// Kills the first as a crash would, and starts it again on the same ledger and the same port.
+    /// Kills one as a crash would, and starts it again on the same ledger and the same port; each takes its turn.
     ///
     /// # Errors
     /// [`Failure::Server`] if it does not come back.
     pub(crate) async fn kill_and_restart(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let first = &mut self.processes[0];
-        first.child.kill().await?;
-        // The clock that the scenario moved went with it.
-        *first = self.common.launch(first.n, first.address, stage.clock_at_ms()).await?;
-        Ok(())
+        let killed = &mut self.processes[self.next];
+        self.next = (self.next + 1) % usize::from(self.common.count);
+        killed.child.kill().await?;
+        loop {
+            // A server refuses to start without its stores. Whoever keeps it running starts it again: so does this tool, while
+            // it keeps one of them down itself.
+            let is_excused = || stage.watch.kills.are_under_way_beside(Victim::Server);
+            let excused = is_excused();
+            // The clock that the scenario moved went with it.
+            match self.common.launch(killed.n, killed.address, stage.clock_at_ms()).await {
+                Err(Failure::Server(_)) if excused || is_excused() => {}
+                launched => {
+                    *killed = launched?;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Stops them and waits until they are gone.
@@ -205,7 +226,7 @@ async fn locate() -> Result<PathBuf, Failure> {
 impl Common {
     /// Starts a process and waits until it listens.
     async fn launch(&self, n: u8, bind: SocketAddr, clock_at_ms: i64) -> Result<Process, Failure> {
-        let log = self.directory.path().join(format!("server-{n}.log"));
+        let log = self.logs.join(format!("server-{n}.log"));
         let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut child = Command::new(&self.binary)
             .arg("serve")

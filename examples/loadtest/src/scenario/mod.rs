@@ -231,7 +231,7 @@ impl Stage {
         format!("{stem}{}", self.suffix)
     }
 
-    /// Waits until nothing is on its way: no open order, no unsent event, no hold. Says when, counted from `began`.
+    /// Waits until nothing is on its way: no open order, no unsent event, no hold, no kill. Says when, counted from `began`.
     ///
     /// # Errors
     /// [`Failure::Server`] if it does not settle in time.
@@ -247,6 +247,7 @@ impl Stage {
             unsent_events: u64,
             holds: u64,
         }
+        self.watch.kills.settling();
         let look = Call::get(path("/dev/v1/settled"));
         let deadline = Instant::now() + SETTLE;
         loop {
@@ -255,7 +256,7 @@ impl Stage {
                 // A server without the development routes: the rows tell most of it.
                 _ => Settled::default(),
             };
-            if said.open_orders + said.unsent_events + said.holds == 0 {
+            if said.open_orders + said.unsent_events + said.holds == 0 && !self.watch.kills.are_under_way() {
                 let mut open = 0;
                 for sale in sales {
                     open += self.ledger.free_and_open(sale).await?.1;
