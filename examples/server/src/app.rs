@@ -1,6 +1,7 @@
 //! What every route shares: the wired system, the settings, the boards and the meters; and the router.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -32,13 +33,31 @@ struct Shared {
     board: Board,
     meters: Meters,
     counts: Counts,
+    leaves: AtomicBool,
 }
 
 impl App {
     pub(crate) fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
         let board = Board::new(config.limits_sse_max, wired.silent.clone());
         let counts = Counts::of(&config.sql_url)?;
-        Ok(Self(Arc::new(Shared { config, wired, board, meters: Meters::new(), counts })))
+        Ok(Self(Arc::new(Shared {
+            config,
+            wired,
+            board,
+            meters: Meters::new(),
+            counts,
+            leaves: AtomicBool::new(false),
+        })))
+    }
+
+    /// From now on it says that it leaves, to whoever asks whether to send requests here.
+    pub(crate) fn leave(&self) {
+        self.0.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it leaves.
+    pub(crate) fn leaves(&self) -> bool {
+        self.0.leaves.load(Ordering::Relaxed)
     }
 
     pub(crate) fn config(&self) -> &Config {

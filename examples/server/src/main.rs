@@ -114,7 +114,7 @@ async fn run(config: Config) -> ExitCode {
         }
     }
     told_to_stop().await;
-    say("stopping: no new requests, answers to what is on its way\n");
+    say("stopping: what is on its way is answered\n");
     running.stop().await;
     ExitCode::SUCCESS
 }

@@ -89,7 +89,7 @@ impl Running {
         self.address
     }
 
-    /// Stops it: no new requests, answers to what is on its way, then the workers.
+    /// Stops it: says that it leaves, for as long as was set; then no new requests, answers to what is on its way, then the workers.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
@@ -125,7 +125,13 @@ async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
     let watch = tokio::spawn(keep_watch(app.clone(), stop_workers.clone()));
     let connections = TaskTracker::new();
 
-    accept(&app, listener, &stop, &connections).await;
+    let closed = CancellationToken::new();
+    tokio::join!(accept(&app, listener, &closed, &connections), async {
+        stop.cancelled().await;
+        app.leave();
+        tokio::time::sleep(Duration::from_millis(app.config().http_drain_ms)).await;
+        closed.cancel();
+    });
 
     let patience = Duration::from_millis(app.config().http_shutdown_ms);
     app.board().tell_all(&stream::BYE);

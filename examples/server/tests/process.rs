@@ -101,6 +101,64 @@ async fn it_stops_on_sigterm_by_itself() {
     assert_eq!(sales["sales"].as_array().unwrap().len(), 2, "seeding again changes nothing");
 }
 
+/// A balancer: it sends members to servers that say that they are ready, the others first.
+async fn is_ready(at: std::net::SocketAddr) -> bool {
+    try_send(at, &Request::get("/readyz")).await.is_some_and(|answer| answer.status == 200)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_taken_out_says_so_first_and_loses_no_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let flags = ["--payment.decline-rate", "0", "--payment.latency-ms", "0", "--http.drain-ms", "3000"];
+    let mut server = Process::start(directory.path(), &flags).await;
+    let at = server.at;
+    let items = serde_json::json!([{ "id": "unit", "total": 100_000, "price": 1, "per_buyer": 1 }]);
+    let terms = serde_json::json!({ "id": "s", "items": items }).to_string();
+    assert_eq!(send(at, Request::post("/v1/sales", &terms)).await.status, 201);
+    while !is_ready(at).await {
+        tokio::task::yield_now().await;
+    }
+    let taken = Arc::new(AtomicUsize::new(0));
+    let buyers: Vec<_> = (0..4)
+        .map(|lane| {
+            let taken = taken.clone();
+            tokio::spawn(async move {
+                // It is asked before each request, as a balancer asks now and then.
+                for n in (lane..).step_by(4) {
+                    if !is_ready(at).await {
+                        // What is sent after that is answered all the same: balancers notice late.
+                        return (n, order(at, n).await.map(|answer| answer.status));
+                    }
+                    let status = order(at, n).await.map(|answer| answer.status);
+                    assert_eq!(status, Some(202), "m{n} was not answered");
+                    taken.fetch_add(1, Ordering::SeqCst);
+                }
+                unreachable!("it is told to stop")
+            })
+        })
+        .collect();
+    while taken.load(Ordering::SeqCst) < 50 {
+        tokio::task::yield_now().await;
+    }
+    let id = server.child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let mut last = 0;
+    for buyer in buyers {
+        let (n, status) = buyer.await.unwrap();
+        assert_eq!(status, Some(202), "m{n} came while it was leaving");
+        last += 1;
+    }
+    let leaving = send(at, Request::get("/readyz")).await;
+    assert_eq!(leaving.problem(), (503, "unavailable".to_owned()));
+    assert!(leaving.text().contains("leaves"), "{}", leaving.text());
+    assert!(server.child.wait().await.unwrap().success());
+    assert!(try_send(at, &Request::get("/hello")).await.is_none(), "it is gone");
+    let file = rows(&directory.path().join("flashsale-data/flashsale.db")).await;
+    let orders = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM orders WHERE sale = 's' AND state <> 'refused'");
+    assert_eq!(orders.fetch_one(&file).await.unwrap() as usize, taken.load(Ordering::SeqCst) + last);
+    file.close().await;
+}
+
 fn run(directory: &std::path::Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(binary());
     command.args(arguments).current_dir(directory).env_clear().envs(environment.iter().copied());

@@ -314,6 +314,9 @@ settings! {
     "http.in_flight_max" http_in_flight_max: u64 = "2048" in 1 to 1000000,
         "The most requests at the same time; more are answered 503 `shedding`",
         "Eight full batches: more would only wait, and waiting is what a client does better by itself.";
+    "http.drain_ms" http_drain_ms: u64 = "0" in 0 to 600000,
+        "How long a server that is told to stop serves on, while `/readyz` says that it leaves",
+        "Who has no balancer waits for nothing; with one, a little more than it takes to notice.";
     "http.shutdown_ms" http_shutdown_ms: u64 = "15000" in 0 to 600000,
         "How long a shutdown waits for what is on its way",
         "Longer than a request may take, so that every answer still goes out.";

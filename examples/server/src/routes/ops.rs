@@ -59,10 +59,13 @@ pub(crate) struct Readiness {
     server_time: At,
 }
 
-/// Says whether ledger and gate answer and the workers run.
+/// Says whether ledger and gate answer, the workers run and the server is here to stay.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses((status = 200, body = Readiness), (status = 503, description = "unavailable")))]
 async fn ready(State(app): State<App>) -> Answer {
     let wait = Some(Duration::from_secs(1));
+    if app.leaves() {
+        return Err(Problem::new("unavailable", "this server leaves: send requests to others").retry_after(wait));
+    }
     if let Err(error) = app.flash().stock.sales().await {
         tracing::warn!(%error, "not ready: the ledger does not answer");
         return Err(Problem::new("unavailable", "the ledger does not answer").retry_after(wait));
