@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+/// How long a member of a group may be silent before its partitions go to others.
+const SESSION: &str = "session.timeout.ms";
+
 /// Why a setting is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KafkaConfigError {
@@ -146,6 +149,10 @@ impl KafkaConfig {
         config.set("auto.commit.interval.ms", "1000").set("group.id", self.group(group));
         config.set("enable.auto.offset.store", "false").set("enable.auto.commit", "true");
         config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "false");
+        // A killed process keeps its partitions for so long, and with them the payments of buyers whose time runs.
+        if config.get(SESSION).is_none() {
+            config.set(SESSION, "10000");
+        }
         config
     }
 }
@@ -173,6 +180,15 @@ mod tests {
         let config = config.prefix("shop-1").unwrap();
         assert_eq!(config.topic("orders"), "shop-1.orders");
         assert_eq!(config.dead_topic("orders"), "shop-1.orders.dead");
+    }
+
+    #[test]
+    fn a_killed_process_keeps_its_partitions_for_ten_seconds_unless_told_otherwise() {
+        let config = KafkaConfig::new("a:1").unwrap();
+        assert_eq!(config.consumer("saga").get("session.timeout.ms"), Some("10000"));
+        assert_eq!(config.producer().get("session.timeout.ms"), None);
+        let told = config.with("session.timeout.ms", "30000");
+        assert_eq!(told.consumer("saga").get("session.timeout.ms"), Some("30000"));
     }
 
     #[test]
