@@ -17,6 +17,7 @@ pub mod id;
 pub mod ports;
 pub mod sale;
 pub mod time;
+pub mod trace;
 pub mod unit;
 
 // The nouns, in the order in which a purchase meets them.
@@ -46,4 +47,5 @@ pub use order::{Order, OrderRefusal, Purchase};
 pub use ports::Ports;
 pub use sale::{Item, Sale};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use trace::TraceParent;
 pub use unit::{Money, Quantity, won};

@@ -55,6 +55,7 @@ fn order(buyer: u8, key: u8, hash: u64, units: [u64; 2]) -> Accept {
         method: None,
         note: None,
         then: Then::Pay { within: Duration::from_secs(60) },
+        trace: None,
     }
 }
 

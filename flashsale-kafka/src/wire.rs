@@ -5,7 +5,7 @@
 //! [CloudEvents, Kafka binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
 
 use flashsale_core::event::{Event, Fact};
-use flashsale_core::{SaleId, Timestamp};
+use flashsale_core::{SaleId, Timestamp, TraceParent};
 use serde_json::value::RawValue;
 
 /// The major version of every type.
@@ -43,7 +43,9 @@ pub fn encode(prefix: &str, event: &Event) -> Record {
     let whole = serde_json::to_string(&event.fact).expect("a fact is JSON");
     // `{"kind":"..","data":{..}}`: what is inside.
     let head = "{\"kind\":\"\",\"data\":".len() + kind.len();
-    let value = whole[head..whole.len() - 1].to_owned();
+    let mut value = whole;
+    value.pop();
+    value.drain(..head);
     let producer = Fact::TABLE.iter().find(|row| row.0 == kind).map_or("", |row| row.2);
     let mut headers = vec![
         ("content-type", JSON.to_owned()),
@@ -57,6 +59,10 @@ pub fn encode(prefix: &str, event: &Event) -> Record {
         ("ce_subjectversion", event.version.to_string()),
     ];
     headers.extend(event.sale.as_ref().map(|sale| ("ce_sale", sale.to_string())));
+    if let Some(trace) = event.trace {
+        // The extension of distributed tracing; and as tools read it that know traces and no CloudEvents. We are one hop, so they are alike.
+        headers.extend([("ce_traceparent", trace.to_string()), ("traceparent", trace.to_string())]);
+    }
     Record { headers, value }
 }
 
@@ -71,6 +77,12 @@ pub fn decode<'a>(
 ) -> Result<Event, Unread> {
     let mut told = Told::default();
     for (name, value) in headers {
+        // Malformed, it is no trace; the event is as good without.
+        match name {
+            "ce_traceparent" => told.trace = TraceParent::read(value).or(told.trace),
+            "traceparent" => told.trace = told.trace.or_else(|| TraceParent::read(value)),
+            _ => {}
+        }
         let place = match name {
             "ce_specversion" => &mut told.spec,
             "ce_type" => &mut told.kind,
@@ -105,6 +117,7 @@ pub fn decode<'a>(
         sale: told.sale.map(|sale| SaleId::new(sale).map_err(|why| bad(format!("ce_sale: {why}")))).transpose()?,
         time: instant(time).ok_or_else(|| bad(format!("ce_time is {time}")))?,
         fact: fact(kind, value)?,
+        trace: told.trace,
     })
 }
 
@@ -116,6 +129,7 @@ struct Told<'a> {
     time: Option<&'a str>,
     version: Option<&'a str>,
     sale: Option<&'a str>,
+    trace: Option<TraceParent>,
 }
 
 fn bad(why: String) -> Unread {

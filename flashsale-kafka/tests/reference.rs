@@ -9,6 +9,8 @@ use flashsale_core::{OrderId, Timestamp};
 use flashsale_kafka::wire::{self, Unread};
 
 const PREFIX: &str = "flashsale";
+/// In which one of them stands.
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn at(minutes: i64) -> Timestamp {
     Timestamp::from_ms(1_800_000_000_000 + minutes * 60_000)
@@ -139,6 +141,7 @@ fn one_of_each() -> Vec<Event> {
         version: 3,
         sale: of_a_sale(fact.topic()).then(|| id("drop")),
         time: at(1),
+        trace: matches!(fact, Fact::OrderAccepted(_)).then(|| id(TRACE)),
         fact,
     };
     facts.into_iter().map(event).collect()
@@ -155,6 +158,8 @@ fn page() -> String {
          it rather than by the order of arrival. Types begin with the prefix of the deployment (`kafka.prefix`), here `flashsale`. Consumers skip\n\
          fields and kinds that they do not know; another major version goes to the dead letters, `<topic>.dead`, with `dead_reason`, `dead_consumer`\n\
          and `dead_tries` beside its own headers.\n\n\
+         An event that a traced request caused carries the request's [`traceparent`](https://www.w3.org/TR/trace-context/), as the extension\n\
+         [distributed tracing](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md) and as a header of its own; so do the events that follow from it. `order.accepted` below has one.\n\n\
          | type | topic | told by | for |\n|---|---|---|---|\n",
     );
     for (kind, topic, producer, consumers) in Fact::TABLE {
@@ -239,4 +244,26 @@ fn what_is_missing_or_wrong_is_named() {
     let mut record = good.clone();
     newer(&mut record);
     assert_eq!(read(&record), Err(Unread::NewKind("order.weighed".to_owned())));
+}
+
+#[test]
+fn a_trace_is_read_from_either_header_and_a_malformed_one_is_none() {
+    let [accepted, confirmed] = [9, 11].map(|n| one_of_each()[n].clone());
+    let other = TRACE.replace("4bf9", "aaaa");
+    let traced = |headers: &[(&'static str, &str)]| {
+        let mut record = wire::encode(PREFIX, &confirmed);
+        record.headers.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let event = read(&record).expect("an event, whatever the trace");
+        assert_eq!(event, Event { trace: event.trace, ..confirmed.clone() });
+        event.trace.map(|trace| trace.to_string())
+    };
+    assert!(accepted.trace.is_some());
+    assert_eq!(traced(&[]), None);
+    assert_eq!(traced(&[("traceparent", TRACE)]).as_deref(), Some(TRACE));
+    // Whose own header is another hop's: the event's is the one where it began.
+    assert_eq!(traced(&[("ce_traceparent", TRACE), ("traceparent", &other)]).as_deref(), Some(TRACE));
+    assert_eq!(traced(&[("traceparent", &other), ("ce_traceparent", TRACE)]).as_deref(), Some(TRACE));
+    for bad in ["", "00", "\u{0}", &TRACE[1..], &TRACE.to_uppercase()] {
+        assert_eq!(traced(&[("ce_traceparent", bad), ("traceparent", bad)]), None, "{bad}");
+    }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flashsale_core::error::BackendError;
-use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
-use flashsale_core::{SaleId, Timestamp};
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Outbox, OutboxNo, Replay};
+use flashsale_core::{SaleId, Timestamp, TraceParent};
+use serde::Deserialize;
 
 use crate::dialect::Dialect;
 use crate::ledger::{Backend, SqlLedger};
@@ -39,6 +40,29 @@ const REPLAYED: &str = "UPDATE dead_letter SET reason = r.reason, tries = r.trie
                         WHERE dead_letter.consumer = r.consumer AND dead_letter.event_id = r.event_id \
                         AND dead_letter.settled = 'replayed'";
 
+/// The fact as its column has it. The trace, where there is one, stands in the same object, beside `kind` and `data`: no column of its own, so
+/// that a fact without one costs nothing, and rows are read whichever version wrote them.
+fn column(event: &Event) -> Result<Value, Fault> {
+    let mut text = serde_json::to_string(&event.fact).map_err(|why| Fault::data(why.to_string()))?;
+    if let Some(trace) = event.trace {
+        text.pop();
+        text.push_str(&format!(",\"trace\":\"{trace}\"}}"));
+    }
+    Ok(text.into())
+}
+
+/// The fact and the trace of its column.
+fn from_column(text: &str) -> Result<(Fact, Option<TraceParent>), Fault> {
+    #[derive(Deserialize)]
+    struct Beside {
+        trace: Option<String>,
+    }
+    let fact = serde_json::from_str(text).map_err(|why| Fault::corrupt(why.to_string()))?;
+    // A fact alone ends with its data, which is an object. A trace that cannot be read is none.
+    let beside = if text.ends_with("}}") { None } else { serde_json::from_str::<Beside>(text).ok() };
+    Ok((fact, beside.and_then(|beside| beside.trace?.parse().ok())))
+}
+
 /// What every row of a fact has.
 fn row(event: &Event) -> Result<[Value; 5], Fault> {
     Ok([
@@ -46,7 +70,7 @@ fn row(event: &Event) -> Result<[Value; 5], Fault> {
         event.version.into(),
         event.fact.kind().into(),
         event.fact.topic().into(),
-        json(&event.fact)?,
+        column(event)?,
     ])
 }
 
@@ -88,7 +112,7 @@ pub(crate) fn tell_accepted(tx: &mut Tx<'_>, events: &[Event], numbers: &[i64]) 
     let (Some([sale, at]), Some(first)) = (sale_and_time(events)?, events.first()) else { return Ok(()) };
     let mut rows = Rows(Vec::with_capacity(events.len()));
     for (n, event) in events.iter().enumerate() {
-        rows.0.push([event.subject.as_str().into(), json(&event.fact)?, numbers.get(n).copied().into()]);
+        rows.0.push([event.subject.as_str().into(), column(event)?, numbers.get(n).copied().into()]);
     }
     let head = [sale, at, first.fact.kind().into(), first.fact.topic().into()];
     tx.bulk_exactly(TELL_ACCEPTED, &head, rows, &[]);
@@ -108,13 +132,10 @@ pub(crate) fn tell_once(tx: &mut Tx<'_>, events: &[Event]) -> Result<(), Fault> 
 }
 
 fn decode(row: &mut Fields<'_>) -> Result<Event, Fault> {
-    Ok(Event {
-        subject: row.text()?.to_owned(),
-        version: row.bits()?,
-        sale: row.maybe_id()?,
-        time: row.time()?,
-        fact: row.json()?,
-    })
+    let (subject, version) = (row.text()?.to_owned(), row.bits()?);
+    let (sale, time) = (row.maybe_id()?, row.time()?);
+    let (fact, trace) = from_column(row.text()?)?;
+    Ok(Event { subject, version, sale, time, fact, trace })
 }
 
 async fn unsent(mut tx: Tx<'_>, after: u64, limit: Value) -> Result<Vec<(OutboxNo, Event)>, Fault> {
@@ -244,5 +265,41 @@ impl<D: Backend> DeadLetters for SqlLedger<D> {
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
         let (consumer, event) = (consumer.to_owned(), event.to_owned());
         self.write("dead.settle", move |tx| Box::pin(settle(tx, consumer.clone(), event.clone(), how))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(trace: Option<TraceParent>) -> Event {
+        let fact = Fact::SaleChanged { what: "to \"trace\":\"x\"}".to_owned() };
+        Event { subject: "drop".to_owned(), version: 2, sale: None, time: Timestamp::from_ms(1), fact, trace }
+    }
+
+    fn text(event: &Event) -> String {
+        match column(event).expect("JSON") {
+            Value::Text(text) => text.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_trace_stands_beside_the_fact_and_a_fact_without_one_is_as_it_was() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+        let (with, without) = (event(trace), event(None));
+        assert_eq!(text(&without), serde_json::to_string(&without.fact).unwrap());
+        assert_eq!(from_column(&text(&without)).unwrap(), (without.fact.clone(), None));
+        assert_eq!(from_column(&text(&with)).unwrap(), (with.fact.clone(), trace));
+        // An older program skips what it does not know.
+        assert_eq!(serde_json::from_str::<Fact>(&text(&with)).unwrap(), with.fact);
+    }
+
+    #[test]
+    fn a_trace_that_cannot_be_read_is_none() {
+        for bad in ["\"00-1-2-3\"", "7", "null", "{\"a\":1}"] {
+            let row = format!("{{\"kind\":\"sale.paused\",\"data\":{{}},\"trace\":{bad}}}");
+            assert_eq!(from_column(&row).unwrap(), (Fact::SalePaused {}, None), "{bad}");
+        }
     }
 }

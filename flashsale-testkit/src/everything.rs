@@ -34,6 +34,7 @@ fn accept(id: &str, then: Then) -> Accept {
         method: Some(Method::new("wallet").unwrap()),
         note: None,
         then,
+        trace: None,
     }
 }
 

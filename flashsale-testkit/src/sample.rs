@@ -10,7 +10,8 @@ use flashsale_core::stock::{
     Accept, Door, Epoch, HoldNo, ItemLevel, Load, Nonce, OrderState, Reserve, Settled, Standing, Then, Version,
 };
 use flashsale_core::{
-    BuyerId, Coupon, CouponId, Item, ItemId, Key, Method, Money, OrderId, Quantity, Sale, SaleId, Timestamp, won,
+    BuyerId, Coupon, CouponId, Item, ItemId, Key, Method, Money, OrderId, Quantity, Sale, SaleId, Timestamp,
+    TraceParent, won,
 };
 
 /// How long the gates under test hold units: short, for backends whose clock cannot be moved.
@@ -87,7 +88,14 @@ pub fn accept(id: &str, of: &[(&str, u64)]) -> Accept {
         method: None,
         note: None,
         then: Then::Pay { within: PAY_WITHIN },
+        trace: None,
     }
+}
+
+/// The trace of a request.
+#[must_use]
+pub fn trace() -> TraceParent {
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().expect("a traceparent")
 }
 
 /// The same with the hold `no` of the gate in `epoch`.

@@ -198,6 +198,7 @@ fn orders(numbers: std::ops::RangeInclusive<u64>, item: &str, epoch: Epoch) -> R
             method: None,
             note: None,
             then: Then::Pay { within: Duration::from_secs(600) },
+            trace: None,
         })
     };
     numbers.map(order).collect()

@@ -11,7 +11,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Uri};
-use flashsale_core::{BuyerId, Key};
+use flashsale_core::{BuyerId, Key, TraceParent};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Bytes};
 use serde::de::value::MapAccessDeserializer;
@@ -28,6 +28,9 @@ pub(crate) const MEMBER: HeaderName = HeaderName::from_static("flashsale-member"
 pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer repeats an earlier one.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Names the trace in which a request stands.
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// Accounts of the shop's own, which nobody may name himself.
 const RESERVED: [&str; 1] = ["platform"];
@@ -53,6 +56,13 @@ pub(crate) fn named_member(text: &str) -> Result<BuyerId, Problem> {
         return Err(Problem::new("member_reserved", "this account is the shop's own"));
     }
     BuyerId::new(text).map_err(|bad| Problem::new("member_malformed", bad.to_string()))
+}
+
+/// In which trace: that of the caller, if he tells one that is well formed, and only one.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut told = headers.get_all(TRACE).iter();
+    let trace = TraceParent::read(told.next()?.as_bytes());
+    if told.next().is_some() { None } else { trace }
 }
 
 /// Under which key.

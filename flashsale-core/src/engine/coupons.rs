@@ -18,6 +18,7 @@ use crate::payment::Split;
 use crate::sale::Lines;
 use crate::stock::{Accept, ChangeRefusal, Counted, ReserveRefusal, Standing, Then};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 use crate::unit::{Money, Quantity};
 
 /// Coupons alone, or as part of the full system. A clone is the same one.
@@ -30,6 +31,7 @@ pub struct Coupons {
     terms: Arc<Mutex<Terms>>,
     /// Held while a window is written down: the first claims of a rush do it once.
     opening: Arc<Mutex<()>>,
+    trace: Option<TraceParent>,
 }
 
 /// Terms, and when they were read.
@@ -66,13 +68,19 @@ impl Coupons {
     /// Coupons over a stock whose ledger also keeps coupons. The gate of that stock is optional: SQL alone is correct.
     #[must_use]
     pub fn new(stock: Stock, ledger: Arc<dyn CouponLedger>) -> Self {
-        Self { stock, ledger, outbox: None, terms: Arc::default(), opening: Arc::default() }
+        Self { stock, ledger, outbox: None, terms: Arc::default(), opening: Arc::default(), trace: None }
     }
 
     /// Tells `campaign.window_opened` through this outbox.
     #[must_use]
     pub fn telling(self, outbox: Arc<dyn Outbox>) -> Self {
         Self { outbox: Some(outbox), ..self }
+    }
+
+    /// The same coupons, for a request that stands in this trace: the facts that it causes carry it.
+    #[must_use]
+    pub fn traced(&self, trace: TraceParent) -> Self {
+        Self { trace: Some(trace), ..self.clone() }
     }
 
     /// Writes down campaigns. The terms of a known one are replaced; a window that has opened keeps its own.
@@ -134,6 +142,7 @@ impl Coupons {
             method: None,
             note: None,
             then: Then::Issue(Box::new(coupon.clone())),
+            trace: self.trace,
         };
         let lane = self.stock.lane(&sale).await.map_err(|_| unavailable())?;
         match lane.place(accept, Standing::Public).await {
@@ -185,6 +194,7 @@ impl Coupons {
                 sale: Some(sale.id.clone()),
                 time: self.now(),
                 fact,
+                trace: self.trace,
             };
             outbox.put(&[event]).await?;
         }

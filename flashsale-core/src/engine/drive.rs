@@ -8,9 +8,18 @@ use crate::engine::street::Lanes;
 use crate::error::{BackendError, ErrorKind};
 use crate::id::{OrderId, SaleId};
 use crate::order::{Append, Appended, Input, Order, OrderLedger, Verdict, step};
+use crate::trace::TraceParent;
 
 /// How often a transition is decided anew because another one was first.
 const STALE_MAX: u32 = 8;
+
+/// An input on its way to an order, and the trace of what caused it.
+#[derive(Debug, Clone)]
+pub(crate) struct Inbound {
+    pub(crate) order: OrderId,
+    pub(crate) input: Input,
+    pub(crate) trace: Option<TraceParent>,
+}
 
 /// What an input did.
 #[derive(Debug, Clone)]
@@ -26,7 +35,7 @@ pub(crate) enum Driven {
 pub(crate) struct Driver {
     saga: Arc<Saga>,
     /// Single inputs, from requests, that become batches.
-    singles: Arc<Calls<(OrderId, Input), Driven>>,
+    singles: Arc<Calls<Inbound, Driven>>,
 }
 
 #[derive(Debug)]
@@ -56,12 +65,12 @@ impl Driver {
     ///
     /// # Cancel safety
     /// Dropping the future tears nothing: the input is driven all the same.
-    pub(crate) async fn one(&self, id: &OrderId, input: Input) -> Result<Driven, BackendError> {
-        self.singles.call((id.clone(), input)).await
+    pub(crate) async fn one(&self, inbound: Inbound) -> Result<Driven, BackendError> {
+        self.singles.call(inbound).await
     }
 
     /// Drives a batch; answers in its order. Two inputs of one order are driven one after the other.
-    pub(crate) async fn many(&self, inputs: Vec<(OrderId, Input)>) -> Result<Vec<Driven>, BackendError> {
+    pub(crate) async fn many(&self, inputs: Vec<Inbound>) -> Result<Vec<Driven>, BackendError> {
         self.saga.many(inputs).await
     }
 
@@ -71,13 +80,13 @@ impl Driver {
 }
 
 impl Saga {
-    async fn many(&self, inputs: Vec<(OrderId, Input)>) -> Result<Vec<Driven>, BackendError> {
+    async fn many(&self, inputs: Vec<Inbound>) -> Result<Vec<Driven>, BackendError> {
         let mut answers: Vec<Option<Driven>> = vec![None; inputs.len()];
         let mut rounds = 0;
         loop {
             let mut ids = BTreeSet::new();
             let now: Vec<usize> =
-                (0..inputs.len()).filter(|n| answers[*n].is_none() && ids.insert(&inputs[*n].0)).collect();
+                (0..inputs.len()).filter(|n| answers[*n].is_none() && ids.insert(&inputs[*n].order)).collect();
             if now.is_empty() {
                 return Ok(answers.into_iter().flatten().collect());
             }
@@ -92,17 +101,19 @@ impl Saga {
     /// One round: tells whether any input was dealt with.
     async fn round(
         &self,
-        inputs: &[(OrderId, Input)],
+        inputs: &[Inbound],
         now: &[usize],
         answers: &mut [Option<Driven>],
     ) -> Result<bool, BackendError> {
-        let ids: Vec<OrderId> = now.iter().map(|n| inputs[*n].0.clone()).collect();
+        let ids: Vec<OrderId> = now.iter().map(|n| inputs[*n].order.clone()).collect();
         let (rows, time) = self.ledger.load(&ids).await?;
         let mut moves: BTreeMap<SaleId, Vec<(usize, Append)>> = BTreeMap::new();
         let mut dealt = false;
         for (n, row) in now.iter().zip(rows) {
-            match step(row.as_deref(), &inputs[*n].1, time, &self.lanes.street.settings.policy) {
-                Verdict::Move(append) => {
+            let Inbound { input, trace, .. } = &inputs[*n];
+            match step(row.as_deref(), input, time, &self.lanes.street.settings.policy) {
+                Verdict::Move(mut append) => {
+                    append.events.iter_mut().for_each(|event| event.trace = *trace);
                     moves.entry(append.order.sale.clone()).or_default().push((*n, *append));
                 }
                 stayed => {

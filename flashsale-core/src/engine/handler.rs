@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use crate::engine::drive::{Driven, Driver};
+use crate::engine::drive::{Driven, Driver, Inbound};
 use crate::error::BackendError;
 use crate::event::{Event, Fact};
 use crate::id::OrderId;
@@ -75,9 +75,13 @@ impl Consumer for SagaConsumer {
     }
 
     async fn handle(&self, events: &[Event]) -> Result<(), Failed> {
-        let inputs: Vec<(OrderId, Input)> = events.iter().filter_map(|event| Self::input(&event.fact)).collect();
+        let inbound = |event: &Event| {
+            let (order, input) = Self::input(&event.fact)?;
+            Some(Inbound { order, input, trace: event.trace })
+        };
+        let inputs: Vec<Inbound> = events.iter().filter_map(inbound).collect();
         let driven = self.driver.many(inputs.clone()).await?;
-        for ((order, _), driven) in inputs.into_iter().zip(driven) {
+        for (Inbound { order, .. }, driven) in inputs.into_iter().zip(driven) {
             if let Driven::Stayed(Verdict::Orphan, _) = driven {
                 // Money for an order that does not exist: it goes back before the event is taken up, and is never dropped.
                 tracing::error!(%order, "approved for an order that cannot take it: refunding");

@@ -55,7 +55,7 @@ pub(crate) fn outcome_fact(notice: &Notice, failed: Option<Unsendable>, street: 
         None => Fact::NoticeSent { notice: key.clone(), to, message },
         Some(why) => Fact::NoticeFailed { notice: key.clone(), to, message, reason: why.code().to_owned() },
     };
-    Event { subject: key, version: 1, sale: None, time: street.host.now(), fact }
+    Event { subject: key, version: 1, sale: None, time: street.host.now(), fact, trace: None }
 }
 
 /// Wants to know when the notice of an offer is handed over: the time of the offer runs from then (hole 34).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::drive::{Driven, Driver};
+use crate::engine::drive::{Driven, Driver, Inbound};
 use crate::engine::lane::PlaceResult;
 use crate::engine::stock::Stock;
 use crate::error::{BackendError, Error};
@@ -14,6 +14,7 @@ use crate::order::{
 use crate::payment::Outcome;
 use crate::stock::Then;
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 
 /// Orders with their saga. A clone is the same one.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct Orders {
     stock: Stock,
     driver: Driver,
     outbox: Arc<dyn Outbox>,
+    trace: Option<TraceParent>,
 }
 
 /// Why an order cannot be paid now, in precedence order.
@@ -51,7 +53,18 @@ impl PayRefusal {
 
 impl Orders {
     pub(crate) fn new(stock: Stock, driver: Driver, outbox: Arc<dyn Outbox>) -> Self {
-        Self { stock, driver, outbox }
+        Self { stock, driver, outbox, trace: None }
+    }
+
+    /// The same orders, for a request that stands in this trace: the facts that its cancelling, paying, returning and reporting cause carry
+    /// it. A placed order has the trace of its [`Purchase`].
+    #[must_use]
+    pub fn traced(&self, trace: TraceParent) -> Self {
+        Self { trace: Some(trace), ..self.clone() }
+    }
+
+    async fn drive(&self, id: &OrderId, input: Input) -> Result<Driven, BackendError> {
+        self.driver.one(Inbound { order: id.clone(), input, trace: self.trace }).await
     }
 
     /// Places an order: held by the gate, accepted by the ledger, answered. Its payment follows by itself.
@@ -73,7 +86,7 @@ impl Orders {
     /// # Errors
     /// [`CancelRefusal`] in its precedence order.
     pub async fn cancel(&self, id: &OrderId) -> Result<Arc<Order>, Error<CancelRefusal>> {
-        match self.driver.one(id, Input::BuyerCancels).await? {
+        match self.drive(id, Input::BuyerCancels).await? {
             Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
             Driven::Stayed(Verdict::NotCancellable, _) => Err(Error::Refused(CancelRefusal::NotCancellable)),
             Driven::Stayed(..) => Err(Error::Refused(CancelRefusal::Unknown)),
@@ -85,7 +98,7 @@ impl Orders {
     /// # Errors
     /// [`ReturnRefusal`] in its precedence order.
     pub async fn take_back(&self, id: &OrderId) -> Result<Arc<Order>, Error<ReturnRefusal>> {
-        match self.driver.one(id, Input::Return).await? {
+        match self.drive(id, Input::Return).await? {
             Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
             Driven::Stayed(Verdict::ReturnPassed(last), _) => Err(Error::Refused(ReturnRefusal::PeriodPassed(last))),
             Driven::Stayed(_, Some(order)) => Err(Error::Refused(ReturnRefusal::NotBought(order.state))),
@@ -98,7 +111,7 @@ impl Orders {
     /// # Errors
     /// [`PayRefusal`] in its precedence order.
     pub async fn pay(&self, id: &OrderId) -> Result<Arc<Order>, Error<PayRefusal>> {
-        match self.driver.one(id, Input::TurnToPay).await? {
+        match self.drive(id, Input::TurnToPay).await? {
             Driven::Moved(order) | Driven::Stayed(Verdict::Already, Some(order)) => Ok(order),
             Driven::Stayed(_, Some(order)) => Err(Error::Refused(match order.reason {
                 Some(crate::order::Reason::Timeout | crate::order::Reason::Lapsed) => PayRefusal::PayByPassed,
@@ -120,7 +133,7 @@ impl Orders {
             Outcome::NeedsBuyer { action, until } => Input::NeedsBuyer { action, until },
             Outcome::Unknown => Input::Unknown,
         };
-        Ok(match self.driver.one(id, input).await? {
+        Ok(match self.drive(id, input).await? {
             Driven::Moved(order) => Some(order),
             Driven::Stayed(_, order) => order,
         })

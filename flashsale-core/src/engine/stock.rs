@@ -127,6 +127,7 @@ impl Stock {
             method: purchase.method.clone(),
             note: purchase.note.clone(),
             then,
+            trace: purchase.trace,
         })
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::SaleId;
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 
 pub use dead::{DeadLetter, Replay};
 pub use fact::{Fact, OrderFact, StuckOver, TOPICS, WalletFact};
@@ -42,6 +43,9 @@ pub struct Event {
     pub time: Timestamp,
     /// What became true.
     pub fact: Fact,
+    /// The trace of the request that caused it, where one was told. A repeat is the same event with or without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 impl Event {

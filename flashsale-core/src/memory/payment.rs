@@ -104,7 +104,14 @@ impl Tables {
             EntryKind::Refunded => Fact::WalletRefunded(told),
             EntryKind::Funded => Fact::WalletFunded(told),
         };
-        self.outbox.tell([Event { subject: member.as_str().to_owned(), version: no, sale: None, time: now, fact }]);
+        self.outbox.tell([Event {
+            subject: member.as_str().to_owned(),
+            version: no,
+            sale: None,
+            time: now,
+            fact,
+            trace: None,
+        }]);
     }
 
     fn request(&mut self, request: &WalletRequest, now: Timestamp) -> Result<WalletDone, WalletRefusal> {
@@ -174,7 +181,7 @@ impl Tables {
             coupon.used_by = Some(id.clone());
             let fact = Fact::CouponRedeemed { coupon: coupon.id.clone(), used_by: id.clone(), funded: split.funded };
             let subject = id.as_str().to_owned();
-            self.outbox.tell([Event { subject, version: 1, sale: None, time: now, fact }]);
+            self.outbox.tell([Event { subject, version: 1, sale: None, time: now, fact, trace: None }]);
         }
         self.move_money(buyer, EntryKind::Paid, -minor(split.buyer_pays), id.as_str(), now);
         self.move_money(seller, EntryKind::Received, minor(split.seller_gets), id.as_str(), now);

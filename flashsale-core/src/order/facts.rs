@@ -17,15 +17,16 @@ fn about_order(order: &Order, now: Timestamp, fact: Fact) -> Event {
         sale: Some(order.sale.clone()),
         time: now,
         fact,
+        trace: None,
     }
 }
 
 fn about_item(sale: &SaleId, item: &ItemId, v: u64, now: Timestamp, fact: Fact) -> Event {
-    Event { subject: format!("{sale}/{item}"), version: v, sale: Some(sale.clone()), time: now, fact }
+    Event { subject: format!("{sale}/{item}"), version: v, sale: Some(sale.clone()), time: now, fact, trace: None }
 }
 
 fn about_sale(sale: &SaleId, v: u64, now: Timestamp, fact: Fact) -> Event {
-    Event { subject: sale.as_str().to_owned(), version: v, sale: Some(sale.clone()), time: now, fact }
+    Event { subject: sale.as_str().to_owned(), version: v, sale: Some(sale.clone()), time: now, fact, trace: None }
 }
 
 fn order_fact(order: &Order) -> OrderFact {
@@ -71,6 +72,7 @@ pub fn accepting(decision: &Decision, books: &Books) -> Vec<Event> {
             sale: Some(books.sale.clone()),
             time: now,
             fact,
+            trace: None,
         });
     }
     for (coupon, order) in decision.redeemed.iter().filter_map(|(coupon, id)| Some((coupon, books.known.get(id)?))) {
@@ -79,6 +81,10 @@ pub fn accepting(decision: &Decision, books: &Books) -> Vec<Event> {
             now,
             Fact::CouponRedeemed { coupon: coupon.clone(), used_by: order.id.clone(), funded: order.amounts.discount },
         ));
+    }
+    // What of an order comes from its request; that an item is sold out, from all of them.
+    if !decision.traces.is_empty() {
+        events.iter_mut().for_each(|event| event.trace = decision.traces.get(&event.subject).copied());
     }
     let mut sold_out: Vec<&ItemTotals> =
         books.items.values().filter(|item| item.allocated >= item.total && sold_now(decision, &item.item)).collect();

@@ -4,6 +4,7 @@ use crate::id::ItemId;
 use crate::id::{BuyerId, ContentHash, CouponId, Key, Method, OrderId, SaleId};
 use crate::sale::{Line, Lines, TermsError};
 use crate::stock::Note;
+use crate::trace::TraceParent;
 use crate::unit::{Money, Quantity};
 
 /// Whether the buyer saw a total.
@@ -44,6 +45,8 @@ pub struct Purchase {
     pub method: Option<Method>,
     /// The embedder's own text, such as an address.
     pub note: Option<Note>,
+    /// The trace of the request, for the facts that it causes. No part of the fingerprint.
+    pub trace: Option<TraceParent>,
 }
 
 impl Purchase {
@@ -59,6 +62,7 @@ impl Purchase {
             coupon: None,
             method: None,
             note: None,
+            trace: None,
         }
     }
 
@@ -93,6 +97,12 @@ impl Purchase {
     #[must_use]
     pub fn note(self, note: Note) -> Self {
         Self { note: Some(note), ..self }
+    }
+
+    /// Says in which trace the request stands: the facts of the order carry it.
+    #[must_use]
+    pub fn trace(self, trace: TraceParent) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     /// The name of the order that it becomes.

@@ -11,6 +11,7 @@ use crate::id::{CouponId, ItemId, OrderId, SaleId};
 use crate::sale::SaleState;
 use crate::stock::{Accept, Acceptance, Amounts, Door, Epoch, HoldNo, ItemTotals, Order, OrderState, Reason, Then};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 use crate::unit::Money;
 
 /// What the transaction read, after it had the lock. [`decide`] keeps its running totals here.
@@ -51,6 +52,8 @@ pub struct Decision {
     pub issued: Vec<Coupon>,
     /// Coupons to mark as used.
     pub redeemed: Vec<(CouponId, OrderId)>,
+    /// The traces of the requests that were decided now, where they told one: by the name of the order, and of a coupon that it issues.
+    pub traces: HashMap<String, TraceParent>,
 }
 
 /// Decides a batch in order of arrival (protocol 1.3, step 4).
@@ -66,13 +69,19 @@ pub struct Decision {
 /// ```
 #[must_use]
 pub fn decide(batch: &[Accept], books: &mut Books) -> Decision {
-    let mut decision =
-        Decision { answers: Vec::with_capacity(batch.len()), orders: vec![], issued: vec![], redeemed: vec![] };
+    let mut decision = Decision {
+        answers: Vec::with_capacity(batch.len()),
+        orders: vec![],
+        issued: vec![],
+        redeemed: vec![],
+        traces: HashMap::new(),
+    };
     for accept in batch {
         let answer = match stop(accept, books) {
             Some(answer) => answer,
             None => {
                 let order = Arc::new(judge(accept, books));
+                trace(accept, &mut decision);
                 if order.state.holds_units() {
                     book(accept, &order, books, &mut decision);
                 }
@@ -84,6 +93,15 @@ pub fn decide(batch: &[Accept], books: &mut Books) -> Decision {
         decision.answers.push(answer);
     }
     decision
+}
+
+/// Notes from which request the facts of an order come.
+fn trace(accept: &Accept, decision: &mut Decision) {
+    let Some(trace) = accept.trace else { return };
+    decision.traces.insert(accept.id.as_str().to_owned(), trace);
+    if let Then::Issue(coupon) = &accept.then {
+        decision.traces.insert(coupon.id.as_str().to_owned(), trace);
+    }
 }
 
 /// Answers that leave no row.

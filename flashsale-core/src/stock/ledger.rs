@@ -10,6 +10,7 @@ use crate::id::{ContentHash, CouponId, ItemId, Method, OrderId};
 use crate::sale::{Lines, SaleState, Window};
 use crate::stock::{Door, Epoch, HoldNo, Load, Note, Order, Reason, Update, Version};
 use crate::time::Timestamp;
+use crate::trace::TraceParent;
 use crate::unit::{Money, Quantity};
 
 /// Asks the ledger to decide an order, for good.
@@ -33,6 +34,8 @@ pub struct Accept {
     pub note: Option<Note>,
     /// What the order is when accepted.
     pub then: Then,
+    /// The trace of the request, for its facts. No part of what is asked for.
+    pub trace: Option<TraceParent>,
 }
 
 /// What an order becomes in the moment of its acceptance.

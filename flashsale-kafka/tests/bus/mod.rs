@@ -37,7 +37,7 @@ pub(crate) fn event(buyer: u32, n: u64) -> Event {
     let order: OrderId = format!("buyer-{buyer}~1").parse().unwrap();
     let subject = order.as_str().to_owned();
     let fact = Fact::PaymentUnknown { order, attempt: 1 };
-    Event { subject, version: n, sale: None, time: Timestamp::from_ms(5), fact }
+    Event { subject, version: n, sale: None, time: Timestamp::from_ms(5), fact, trace: None }
 }
 
 /// `n` facts of each of so many orders, one after the other.

@@ -88,7 +88,7 @@ impl Till {
 
     /// Tells a fact that is no movement, in its place among them.
     pub(super) fn tell(&mut self, subject: &str, version: u64, fact: Fact) {
-        self.events.push(Event { subject: subject.to_owned(), version, sale: None, time: self.now, fact });
+        self.events.push(Event { subject: subject.to_owned(), version, sale: None, time: self.now, fact, trace: None });
     }
 
     /// Writes what moved.
@@ -126,5 +126,5 @@ fn fact(entry: &WalletEntry) -> Event {
         EntryKind::Refunded => Fact::WalletRefunded(told),
         EntryKind::Funded => Fact::WalletFunded(told),
     };
-    Event { subject: member.as_str().to_owned(), version: *no, sale: None, time: *at, fact }
+    Event { subject: member.as_str().to_owned(), version: *no, sale: None, time: *at, fact, trace: None }
 }

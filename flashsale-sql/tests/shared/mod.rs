@@ -84,6 +84,7 @@ pub(crate) fn buys(id: &str, what: &[(&str, u64)]) -> Accept {
         method: None,
         note: None,
         then: Then::Pay { within: Duration::from_secs(60) },
+        trace: None,
     }
 }
 

@@ -20,6 +20,7 @@ const VOCABULARY: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("sale", &[]),
     ("time", &[]),
+    ("trace", &[]),
     ("unit", &[]),
 ];
 

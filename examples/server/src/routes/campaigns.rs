@@ -288,7 +288,11 @@ async fn claim(State(app): State<App>, Name(id): Name, request: Request<Body>) -
         let key = extract::key(&parts.headers)?;
         extract::nothing(&app, &parts.headers, body).await?;
         let id = CampaignId::new(&id).map_err(|_| unknown())?;
-        let claimed = app.flash().coupons.claim(&id, &member, key).await;
+        let coupons = &app.flash().coupons;
+        let claimed = match extract::trace(&parts.headers) {
+            Some(trace) => coupons.traced(trace).claim(&id, &member, key).await,
+            None => coupons.claim(&id, &member, key).await,
+        };
         claimed.map_err(|error| Problem::of_claim(&error, app.now()))
     };
     match claimed.await {

@@ -1,5 +1,6 @@
 //! `/v1/orders`: placing, looking, paying, cancelling, returning.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use axum::extract::State;
@@ -10,7 +11,8 @@ use flashsale_core::order::{OrderQuery, OrderState};
 use flashsale_core::sale::{Line, Lines};
 use flashsale_core::stock::Note;
 use flashsale_core::{
-    BuyerId, CouponId, Event, Fact, ItemId, Method, Money, Order, OrderId, Purchase, Quantity, SaleId, Timestamp,
+    BuyerId, CouponId, Event, Fact, ItemId, Method, Money, Order, OrderId, Orders, Purchase, Quantity, SaleId,
+    Timestamp,
 };
 use hyper::Request;
 use serde::{Deserialize, Serialize, Serializer};
@@ -262,7 +264,8 @@ async fn try_place(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Re
     let buyer = extract::member(app, headers)?;
     let key = extract::key(headers)?;
     let body: PlaceBody = extract::json(app, headers, body).await?;
-    let purchase = purchase(app, &buyer, key, body).await?;
+    let mut purchase = purchase(app, &buyer, key, body).await?;
+    purchase.trace = extract::trace(headers);
     match app.flash().orders.place(&purchase).await {
         Ok(placed) => {
             let given = placed.answer.into();
@@ -457,18 +460,20 @@ async fn events(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> A
     Ok(json(StatusCode::OK, &view))
 }
 
-/// A write on an order that names its key: who, and the order as it was before.
-async fn before(
-    app: &App,
+/// A write on an order that names its key: the orders, in the trace of the request, and the order as it was before.
+async fn before<'a>(
+    app: &'a App,
     name: &str,
     request: Request<axum::body::Body>,
-) -> Result<(BuyerId, std::sync::Arc<Order>), Problem> {
+) -> Result<(Cow<'a, Orders>, std::sync::Arc<Order>), Problem> {
     let (parts, body) = request.into_parts();
     let member = extract::member(app, &parts.headers)?;
     extract::key(&parts.headers)?;
     extract::nothing(app, &parts.headers, body).await?;
     let (order, _) = load_own(app, &member, name).await?;
-    Ok((member, order))
+    let orders = &app.flash().orders;
+    let orders = extract::trace(&parts.headers).map_or(Cow::Borrowed(orders), |trace| Cow::Owned(orders.traced(trace)));
+    Ok((orders, order))
 }
 
 /// The answer of a write on an order: a repeat finds it moved already.
@@ -482,8 +487,8 @@ fn moved(before: &Order, after: &Order, now: Timestamp) -> Response {
     params(("id" = String, Path), ("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header)),
     responses((status = 202, body = OrderView), (status = 404, description = "not_found"), (status = 409, description = "not_payable"), (status = 410, description = "pay_by_passed")))]
 async fn pay(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
-    let (_, old) = before(&app, &id, request).await?;
-    let order = app.flash().orders.pay(&old.id).await?;
+    let (orders, old) = before(&app, &id, request).await?;
+    let order = orders.pay(&old.id).await?;
     Ok(moved(&old, &order, app.now()))
 }
 
@@ -492,8 +497,8 @@ async fn pay(State(app): State<App>, Name(id): Name, request: Request<axum::body
     params(("id" = String, Path), ("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header)),
     responses((status = 202, body = OrderView), (status = 404, description = "not_found"), (status = 409, description = "not_cancellable: return it instead")))]
 async fn cancel(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
-    let (_, old) = before(&app, &id, request).await?;
-    let order = app.flash().orders.cancel(&old.id).await?;
+    let (orders, old) = before(&app, &id, request).await?;
+    let order = orders.cancel(&old.id).await?;
     Ok(moved(&old, &order, app.now()))
 }
 
@@ -502,7 +507,7 @@ async fn cancel(State(app): State<App>, Name(id): Name, request: Request<axum::b
     params(("id" = String, Path), ("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header)),
     responses((status = 202, body = OrderView), (status = 404, description = "not_found"), (status = 409, description = "not_bought"), (status = 410, description = "return_period_passed")))]
 async fn take_back(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
-    let (_, old) = before(&app, &id, request).await?;
-    let order = app.flash().orders.take_back(&old.id).await?;
+    let (orders, old) = before(&app, &id, request).await?;
+    let order = orders.take_back(&old.id).await?;
     Ok(moved(&old, &order, app.now()))
 }

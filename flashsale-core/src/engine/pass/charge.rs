@@ -15,6 +15,7 @@ use crate::engine::workers::{Board, Pass, Stop};
 use crate::error::BackendError;
 use crate::event::{Event, EventSource, Fact, Outbox};
 use crate::payment::{Capture, Charge as Request, Moved, Outcome, PaymentGateway, PaymentKey};
+use crate::trace::TraceParent;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -25,8 +26,13 @@ pub(crate) struct Charge {
     pub(crate) payment: Arc<dyn PaymentGateway>,
 }
 
-/// What one event asks of the gateway.
-enum Task {
+/// What one event asks of the gateway, and the trace in which it stands.
+struct Task {
+    ask: Ask,
+    trace: Option<TraceParent>,
+}
+
+enum Ask {
     Authorize(Request),
     Capture(Capture),
 }
@@ -54,16 +60,14 @@ impl Charge {
     pub(crate) const GROUP: &'static str = "payment";
 
     fn task(event: &Event) -> Option<Task> {
-        match &event.fact {
-            Fact::OrderPaymentRequested { order, buyer, attempt, amount, method, until } => {
-                Some(Task::Authorize(Request {
-                    key: PaymentKey { order: order.clone(), attempt: *attempt, method: method.clone() },
-                    buyer: buyer.clone(),
-                    amount: *amount,
-                    until: *until,
-                }))
-            }
-            Fact::OrderConfirmed(order) => Some(Task::Capture(Capture {
+        let ask = match &event.fact {
+            Fact::OrderPaymentRequested { order, buyer, attempt, amount, method, until } => Ask::Authorize(Request {
+                key: PaymentKey { order: order.clone(), attempt: *attempt, method: method.clone() },
+                buyer: buyer.clone(),
+                amount: *amount,
+                until: *until,
+            }),
+            Fact::OrderConfirmed(order) => Ask::Capture(Capture {
                 key: PaymentKey {
                     order: order.order.clone(),
                     attempt: crate::order::ATTEMPT,
@@ -71,15 +75,16 @@ impl Charge {
                 },
                 seller_gets: order.list,
                 funded: order.discount,
-            })),
-            _ => None,
-        }
+            }),
+            _ => return None,
+        };
+        Some(Task { ask, trace: event.trace })
     }
 
     /// Asks until there is an answer; a gateway that does not know is an answer.
     async fn ask(&self, task: Task) -> Option<Event> {
-        match task {
-            Task::Authorize(request) => {
+        match task.ask {
+            Ask::Authorize(request) => {
                 let outcome = match self.payment.authorize(&request).await {
                     Ok(outcome) => outcome,
                     Err(error) => {
@@ -87,9 +92,9 @@ impl Charge {
                         Outcome::Unknown
                     }
                 };
-                Some(self.fact(request.key, outcome))
+                Some(Event { trace: task.trace, ..self.fact(request.key, outcome) })
             }
-            Task::Capture(capture) => {
+            Ask::Capture(capture) => {
                 let mut pause = PAUSE;
                 loop {
                     match self.payment.capture(&capture).await {
@@ -113,7 +118,7 @@ impl Charge {
             Outcome::NeedsBuyer { action, until } => Fact::PaymentNeedsBuyer { order, attempt, action, until },
             Outcome::Unknown => Fact::PaymentUnknown { order, attempt },
         };
-        Event { subject, version: u64::from(attempt), sale: None, time: self.street.host.now(), fact }
+        Event { subject, version: u64::from(attempt), sale: None, time: self.street.host.now(), fact, trace: None }
     }
 
     /// Writes what the gateway said; repeats until it is written.

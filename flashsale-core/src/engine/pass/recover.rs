@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt};
 
-use crate::engine::drive::{Driven, Driver};
+use crate::engine::drive::{Driven, Driver, Inbound};
 use crate::engine::lane::Street;
 use crate::engine::workers::{Board, Pass, Stop};
 use crate::error::BackendError;
@@ -26,8 +26,8 @@ impl Recover {
     /// One pass; tells how many orders moved.
     async fn pass(&self) -> Result<u64, BackendError> {
         let (due, now) = self.driver.ledger().due(self.street.settings.events_max).await?;
-        let inputs: Vec<(OrderId, Input)> = stream::iter(due)
-            .map(|order| async move { (order.id.clone(), self.input(&order, now).await) })
+        let inputs: Vec<Inbound> = stream::iter(due)
+            .map(|order| async move { timed(&order.id, self.input(&order, now).await) })
             .buffered(self.street.settings.payment_lanes)
             .collect()
             .await;
@@ -38,7 +38,7 @@ impl Recover {
         let mut moved = 0;
         let mut refunds = Vec::new();
         let mut stayed = Vec::new();
-        for ((id, input), driven) in inputs.into_iter().zip(driven) {
+        for (Inbound { order: id, input, .. }, driven) in inputs.into_iter().zip(driven) {
             match driven {
                 Driven::Moved(order) => {
                     moved += 1;
@@ -48,7 +48,7 @@ impl Recover {
                 }
                 // The answer was no news, but the row is due: it must not be asked for again at once.
                 Driven::Stayed(..) if !matches!(input, Input::Deadline { .. } | Input::Unknown) => {
-                    stayed.push((id, Input::Unknown));
+                    stayed.push(timed(&id, Input::Unknown));
                 }
                 Driven::Stayed(..) => {}
             }
@@ -94,8 +94,14 @@ impl Recover {
             sale: None,
             time: order.since,
             fact: Fact::PaymentRefunded { order: order.id.clone(), attempt },
+            trace: None,
         }
     }
+}
+
+/// Time came, no request: there is no trace.
+fn timed(order: &OrderId, input: Input) -> Inbound {
+    Inbound { order: order.clone(), input, trace: None }
 }
 
 fn outcome_input(outcome: Outcome) -> Input {

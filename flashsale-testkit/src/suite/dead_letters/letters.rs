@@ -4,7 +4,7 @@ use flashsale_core::Timestamp;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Replay};
 
 use super::Letters;
-use crate::sample::{order, sale_id};
+use crate::sample::{order, sale_id, trace};
 
 fn letter(consumer: &str, id: &str, at: i64) -> DeadLetter {
     let fact = Fact::PaymentUnknown { order: order(id), attempt: 1 };
@@ -19,6 +19,7 @@ fn letter(consumer: &str, id: &str, at: i64) -> DeadLetter {
             sale: Some(sale_id("drop")),
             time: Timestamp::from_ms(5),
             fact,
+            trace: None,
         },
     }
 }
@@ -31,11 +32,12 @@ async fn settle<P: DeadLetters>(dead: &P, letter: &DeadLetter, how: Replay) -> O
     dead.settle(&letter.consumer, &letter.event.id(), how).await.expect("settle")
 }
 
-/// Consumer, reason, tries, time, and the event with its id as it was.
+/// Consumer, reason, tries, time, and the event with its id and its trace as it was.
 pub async fn a_buried_letter_is_kept_whole(fixture: &impl Letters) {
     let dead = fixture.fresh().await;
     assert!(open(&dead).await.is_empty());
-    let one = letter("saga", "ann~1", 10);
+    let mut one = letter("saga", "ann~1", 10);
+    one.event.trace = Some(trace());
     dead.bury(std::slice::from_ref(&one)).await.expect("bury");
     assert_eq!(open(&dead).await, [one]);
     dead.bury(&[]).await.expect("bury");

@@ -5,7 +5,7 @@ use flashsale_core::Timestamp;
 use flashsale_core::event::{Event, EventSink, EventSource, Fact};
 
 use super::Buses;
-use crate::sample::order;
+use crate::sample::{order, trace};
 
 fn event(n: u64) -> Event {
     Event {
@@ -14,6 +14,7 @@ fn event(n: u64) -> Event {
         sale: None,
         time: Timestamp::from_ms(5),
         fact: Fact::PaymentUnknown { order: order("ann~1"), attempt: 1 },
+        trace: None,
     }
 }
 
@@ -32,11 +33,12 @@ async fn take<S: EventSource>(source: &S, group: &str, n: usize) -> Vec<u64> {
     seen
 }
 
-/// Subject, version, sale, time and fact.
+/// Subject, version, sale, time, fact and trace.
 pub async fn what_is_published_arrives_as_it_was(fixture: &impl Buses) {
     let (sink, source) = fixture.fresh().await;
     source.join("saga");
-    let batch = events([1, 2]);
+    let mut batch = events([1, 2]);
+    batch[1].trace = Some(trace());
     let consume = async {
         let delivery = source.poll("saga", 10).await.expect("poll");
         source.commit("saga", delivery.position).await.expect("commit");

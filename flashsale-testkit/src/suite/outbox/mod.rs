@@ -26,7 +26,8 @@ suite! {
             a_sale_is_told_when_it_opens
             each_change_of_terms_is_told_once
             coupons_are_told_issued_redeemed_and_restored
-            a_histories_versions_grow;
+            a_histories_versions_grow
+            the_facts_of_a_request_carry_its_trace;
         relay:
             unsent_rows_come_in_order_of_number
             unsent_rows_go_on_after_a_number

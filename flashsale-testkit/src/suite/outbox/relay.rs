@@ -6,7 +6,7 @@ use flashsale_core::event::{Event, Fact, Outbox, OutboxNo};
 use flashsale_core::{OrderId, Timestamp};
 
 use super::{Outboxes, clear, history, kinds, unsent};
-use crate::sample::order;
+use crate::sample::{order, trace};
 
 /// A fact of the payment role, which has no transaction of its own in a ledger.
 fn approved(id: &str, attempt: u32) -> Event {
@@ -17,6 +17,7 @@ fn approved(id: &str, attempt: u32) -> Event {
         sale: None,
         time: Timestamp::from_ms(1_000 + i64::from(attempt)),
         fact: Fact::PaymentUnknown { order: id, attempt },
+        trace: None,
     }
 }
 
@@ -94,7 +95,7 @@ pub async fn an_event_that_was_sent_is_not_put_again(fixture: &impl Outboxes) {
     assert!(unsent(&ledger).await.is_empty());
 }
 
-/// Subject, version, sale, time and fact, to the byte.
+/// Subject, version, sale, time, fact and trace, to the byte.
 pub async fn an_event_comes_back_as_it_was_put(fixture: &impl Outboxes) {
     let ledger = fixture.fresh().await;
     let facts = [
@@ -107,10 +108,11 @@ pub async fn an_event_comes_back_as_it_was_put(fixture: &impl Outboxes) {
         Fact::PaymentRefunded { order: order("ann~1"), attempt: 4_000_000_000 },
         Fact::SalePaused {},
     ];
-    let events: Vec<Event> = facts
+    let mut events: Vec<Event> = facts
         .into_iter()
         .map(|fact| Event { fact, sale: Some(crate::sample::sale_id("drop")), ..approved("ann~1", 1) })
         .collect();
+    events[0].trace = Some(trace());
     ledger.put(&events).await.expect("put");
     let rows = ledger.unsent(None, 10).await.expect("unsent");
     assert_eq!(rows.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);

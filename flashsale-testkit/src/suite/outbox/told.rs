@@ -5,10 +5,10 @@ use flashsale_core::event::Fact;
 use flashsale_core::order::{Appended, Input};
 use flashsale_core::payment::DeclineReason;
 use flashsale_core::sale::{SaleState, Window};
-use flashsale_core::stock::{Change, StockLedger};
+use flashsale_core::stock::{Accept, Change, StockLedger};
 
 use super::{Outboxes, clear, history, kinds, unsent};
-use crate::sample::{accept, amount, claim, coupon, held, item, key, sale, sale_id, units, with_coupon};
+use crate::sample::{accept, amount, claim, coupon, held, item, key, sale, sale_id, trace, units, with_coupon};
 use crate::suite::stock_ledger::{Open, opened};
 
 /// I8: the event carries what the row says: lines, amounts, deadline, place in the order of arrival.
@@ -202,4 +202,38 @@ pub async fn a_histories_versions_grow(fixture: &impl Outboxes) {
     let events = history(&drop.ledger, "ann~1").await;
     let versions: Vec<u64> = events.iter().map(|event| event.version).collect();
     assert_eq!(versions, [1, 2, 3, 4, 5]);
+}
+
+/// Order, coupon and transition: what a request caused is found by its trace, what others caused is not mistaken for it.
+pub async fn the_facts_of_a_request_carry_its_trace(fixture: &impl Outboxes) {
+    const MINE: &str = "plant~w1~ann";
+    let window = opened(fixture, &sale("plant:w1", &[("coupon", 9, 0, 1)])).await;
+    window.ledger.open(&sale("drop", &[("a", 9, 10_000, 9)])).await.expect("open").expect("new");
+    clear(&window.ledger).await;
+    let traced = |accept: Accept| Accept { trace: Some(trace()), ..accept };
+    window.take(traced(claim("c", coupon(MINE, Timestamp::FAR)))).await;
+    let issued = history(&window.ledger, MINE).await;
+    assert_eq!(issued.iter().map(|event| event.trace).collect::<Vec<_>>(), [Some(trace())]);
+    let drop = Open { ledger: window.ledger, sale: sale_id("drop") };
+    let mine = traced(with_coupon(MINE, accept("ann~1", &[("a", 1)])));
+    drop.batch(&[accept("bob~1", &[("a", 1)]), mine.clone(), traced(accept("cid~1", &[("a", 10)]))]).await;
+    // A repeat without it, or with another one, is the same order, and tells nothing.
+    drop.batch(&[Accept { trace: None, ..mine }]).await;
+    let his = history(&drop.ledger, "ann~1").await;
+    assert_eq!(kinds(&his), ["order.accepted", "coupon.redeemed"]);
+    assert!(his.iter().all(|event| event.trace == Some(trace())), "{his:?}");
+    assert_eq!(history(&drop.ledger, "bob~1").await[0].trace, None);
+    let mut paying = drop.transition("ann~1", &Input::TurnToPay).await;
+    paying.events.iter_mut().for_each(|event| event.trace = Some(trace()));
+    drop.append(&[paying, drop.transition("bob~1", &Input::TurnToPay).await]).await;
+    let rows = flashsale_core::event::Outbox::unsent(&drop.ledger, None, 100).await.expect("unsent");
+    let traces: Vec<(String, bool)> = rows.iter().map(|(_, event)| (event.id(), event.trace.is_some())).collect();
+    for (id, traced) in [
+        ("ann~1/1/order.accepted", true),
+        ("ann~1/2/order.payment_requested", true),
+        ("bob~1/1/order.accepted", false),
+        ("bob~1/2/order.payment_requested", false),
+    ] {
+        assert!(traces.contains(&(id.to_owned(), traced)), "{id}: {traces:?}");
+    }
 }
