@@ -1,5 +1,6 @@
 //! Dead letters: kept in the table of the ledger, and shown on a topic.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,11 +37,11 @@ impl KafkaDeadLetters {
 }
 
 /// What a dead letter says beside the event's own headers.
-pub(crate) fn headers(consumer: &str, reason: &str, tries: u32) -> [(&'static str, Vec<u8>); 3] {
+pub(crate) fn headers<'a>(consumer: &'a str, reason: &'a str, tries: u32) -> [(&'static str, Cow<'a, [u8]>); 3] {
     [
-        ("dead_consumer", consumer.as_bytes().to_vec()),
-        ("dead_reason", reason.as_bytes().to_vec()),
-        ("dead_tries", tries.to_string().into_bytes()),
+        ("dead_consumer", consumer.as_bytes().into()),
+        ("dead_reason", reason.as_bytes().into()),
+        ("dead_tries", tries.to_string().into_bytes().into()),
     ]
 }
 
@@ -50,9 +51,9 @@ impl DeadLetters for KafkaDeadLetters {
         let encoded: Vec<wire::Record> =
             letters.iter().map(|letter| wire::encode(self.config.name(), &letter.event)).collect();
         let outgoing = letters.iter().zip(&encoded).map(|(letter, record)| {
-            let own = record.headers.iter().map(|(name, value)| (*name, value.clone().into_bytes()));
+            let own = record.headers.iter().map(|(name, value)| (*name, value.as_bytes().into()));
             Outgoing {
-                topic: self.config.dead_topic(letter.event.fact.topic()),
+                topic: self.config.dead_topic(letter.event.fact.topic()).into(),
                 key: letter.event.subject.as_bytes(),
                 headers: own.chain(headers(&letter.consumer, &letter.reason, letter.tries)).collect(),
                 value: record.value.as_bytes(),
@@ -64,6 +65,10 @@ impl DeadLetters for KafkaDeadLetters {
 
     async fn letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError> {
         self.table.letters(limit).await
+    }
+
+    async fn letter(&self, consumer: &str, event: &str) -> Result<Option<(DeadLetter, Option<Replay>)>, BackendError> {
+        self.table.letter(consumer, event).await
     }
 
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {

@@ -3,13 +3,14 @@
 //! One idempotent producer for all batches. A batch is counted down by its delivery reports, so an event costs no future of
 //! its own.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, mem};
 
 use async_trait::async_trait;
 use flashsale_core::error::BackendError;
-use flashsale_core::event::{Event, EventSink};
+use flashsale_core::event::{Event, EventSink, TOPICS};
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
@@ -36,6 +37,8 @@ pub struct KafkaEventSink(Arc<Sink>);
 
 struct Sink {
     config: KafkaConfig,
+    /// What [`TOPICS`] are called on the brokers.
+    topics: Vec<String>,
     producer: Mutex<Producer>,
 }
 
@@ -104,7 +107,8 @@ impl KafkaEventSink {
     /// *Misconfigured* for a setting that librdkafka refuses.
     pub fn open(config: &KafkaConfig) -> Result<Self, BackendError> {
         let producer = Mutex::new(producer(config)?);
-        Ok(Self(Arc::new(Sink { config: config.clone(), producer })))
+        let topics = TOPICS.iter().map(|topic| config.topic(topic)).collect();
+        Ok(Self(Arc::new(Sink { config: config.clone(), topics, producer })))
     }
 
     fn place(&self) -> MutexGuard<'_, Producer> {
@@ -133,7 +137,7 @@ impl KafkaEventSink {
         for record in &records {
             let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
             for (key, value) in &record.headers {
-                headers = headers.insert(Header { key, value: Some(value.as_slice()) });
+                headers = headers.insert(Header { key, value: Some(&**value) });
             }
             let sent = BaseRecord::with_opaque_to(&record.topic, ticket.clone()).headers(headers);
             let sent = sent.key(record.key).payload(record.value);
@@ -150,9 +154,9 @@ impl KafkaEventSink {
 
 /// A record on its way out.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) topic: String,
+    pub(crate) topic: Cow<'a, str>,
     pub(crate) key: &'a [u8],
-    pub(crate) headers: Vec<(&'a str, Vec<u8>)>,
+    pub(crate) headers: Vec<(&'a str, Cow<'a, [u8]>)>,
     pub(crate) value: &'a [u8],
 }
 
@@ -166,10 +170,14 @@ impl EventSink for KafkaEventSink {
     async fn publish(&self, events: &[Event]) -> Result<(), BackendError> {
         let config = &self.0.config;
         let encoded: Vec<wire::Record> = events.iter().map(|event| wire::encode(config.name(), event)).collect();
+        let topic = |topic: &str| {
+            let known = TOPICS.iter().position(|known| *known == topic);
+            known.map_or_else(|| config.topic(topic).into(), |known| self.0.topics[known].as_str().into())
+        };
         let outgoing = events.iter().zip(&encoded).map(|(event, record)| Outgoing {
-            topic: config.topic(event.fact.topic()),
+            topic: topic(event.fact.topic()),
             key: event.subject.as_bytes(),
-            headers: record.headers.iter().map(|(name, value)| (*name, value.clone().into_bytes())).collect(),
+            headers: record.headers.iter().map(|(name, value)| (*name, Cow::Borrowed(value.as_bytes()))).collect(),
             value: record.value.as_bytes(),
         });
         self.send(outgoing.collect()).await

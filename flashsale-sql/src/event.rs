@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flashsale_core::error::BackendError;
-use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Outbox, OutboxNo, Replay};
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Outbox, OutboxNo, Replay, Why};
 use flashsale_core::{SaleId, Timestamp, TraceParent};
 use serde::Deserialize;
 
@@ -232,6 +232,35 @@ async fn letters(mut tx: Tx<'_>, limit: Value) -> Result<Vec<DeadLetter>, Fault>
     rows.iter().map(|row| decode_letter(&mut row.fields())).collect()
 }
 
+/// The reason of a discarded letter stands below that of the letter, in the column of both: it is one line.
+fn decode_settled(row: &mut Fields<'_>) -> Result<(DeadLetter, Option<Replay>), Fault> {
+    let mut letter = decode_letter(row)?;
+    let settled = match row.maybe_text()? {
+        None => None,
+        Some("replayed") => Some(Replay::Replayed),
+        Some("discarded") => {
+            let (reason, why) =
+                letter.reason.rsplit_once('\n').ok_or_else(|| Fault::corrupt("no reason to discard"))?;
+            let why = Why::new(why).map_err(|why| Fault::corrupt(why.to_string()))?;
+            letter.reason = reason.to_owned();
+            Some(Replay::Discarded(why))
+        }
+        Some(other) => return Err(Fault::corrupt(format!("a letter that is {other}"))),
+    };
+    Ok((letter, settled))
+}
+
+async fn letter(
+    mut tx: Tx<'_>,
+    consumer: String,
+    event: String,
+) -> Result<Option<(DeadLetter, Option<Replay>)>, Fault> {
+    let text =
+        "SELECT consumer, reason, tries, at, event, settled FROM dead_letter WHERE consumer = ? AND event_id = ?";
+    let row = tx.row(text, vec![consumer.into(), event.into()]).await?;
+    row.map(|row| decode_settled(&mut row.fields())).transpose()
+}
+
 async fn settle(
     mut tx: Tx<'_>,
     consumer: String,
@@ -242,13 +271,14 @@ async fn settle(
     let text = "SELECT consumer, reason, tries, at, event FROM dead_letter \
                 WHERE consumer = ? AND event_id = ? AND settled IS NULL{lock}";
     let Some(row) = tx.row(text, name.clone()).await? else { return Ok(End::Nothing(None)) };
-    let word = match how {
-        Replay::Replayed => "replayed",
-        Replay::Discarded => "discarded",
+    let letter = decode_letter(&mut row.fields())?;
+    let (word, reason) = match how {
+        Replay::Replayed => ("replayed", letter.reason.clone()),
+        Replay::Discarded(why) => ("discarded", format!("{}\n{}", letter.reason, why.as_str())),
     };
-    let values = [vec![word.into()], name].concat();
-    tx.write_one("UPDATE dead_letter SET settled = ? WHERE consumer = ? AND event_id = ?", values);
-    Ok(End::Commit(Some(decode_letter(&mut row.fields())?)))
+    let values = [vec![word.into(), reason.into()], name].concat();
+    tx.write_one("UPDATE dead_letter SET settled = ?, reason = ? WHERE consumer = ? AND event_id = ?", values);
+    Ok(End::Commit(Some(letter)))
 }
 
 #[async_trait]
@@ -262,9 +292,14 @@ impl<D: Backend> DeadLetters for SqlLedger<D> {
         self.look("dead.letters", move |tx| Box::pin(letters(tx, most(limit)))).await
     }
 
+    async fn letter(&self, consumer: &str, event: &str) -> Result<Option<(DeadLetter, Option<Replay>)>, BackendError> {
+        let (consumer, event) = (consumer.to_owned(), event.to_owned());
+        self.look("dead.letter", move |tx| Box::pin(letter(tx, consumer.clone(), event.clone()))).await
+    }
+
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
         let (consumer, event) = (consumer.to_owned(), event.to_owned());
-        self.write("dead.settle", move |tx| Box::pin(settle(tx, consumer.clone(), event.clone(), how))).await
+        self.write("dead.settle", move |tx| Box::pin(settle(tx, consumer.clone(), event.clone(), how.clone()))).await
     }
 }
 

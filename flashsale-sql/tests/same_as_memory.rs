@@ -6,7 +6,7 @@ mod shared;
 use std::time::Duration;
 
 use flashsale_core::coupon::{At, Campaign, CouponLedger};
-use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, Replay};
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, Replay, Why};
 use flashsale_core::memory::MemoryLedger;
 use flashsale_core::order::{Append, Input, OrderLedger, OrderQuery, Policy, Reason, Verdict, step};
 use flashsale_core::payment::{
@@ -342,10 +342,12 @@ async fn run(seed: u64, steps: usize) {
             }
             _ => {
                 let letters = both!(pair.letters(5));
-                let how = if dice.roll(2) == 0 { Replay::Replayed } else { Replay::Discarded };
+                let why = Why::new("no use").unwrap();
+                let how = if dice.roll(2) == 0 { Replay::Replayed } else { Replay::Discarded(why) };
                 if let Some(letter) = letters[0].as_ref().unwrap().first() {
-                    both!(pair, DeadLetters.settle(&letter.consumer, &letter.event.id(), how));
-                    both!(pair, DeadLetters.settle(&letter.consumer, &letter.event.id(), how));
+                    both!(pair, DeadLetters.settle(&letter.consumer, &letter.event.id(), how.clone()));
+                    both!(pair, DeadLetters.settle(&letter.consumer, &letter.event.id(), how.clone()));
+                    both!(pair, DeadLetters.letter(&letter.consumer, &letter.event.id()));
                 }
             }
         }

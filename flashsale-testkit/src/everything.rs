@@ -105,6 +105,7 @@ pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &s
     ledger.bury(&[open]).await.unwrap();
     ledger.letters(4).await.unwrap();
     DeadLetters::settle(ledger, "c", &letter.event.id(), Replay::Replayed).await.unwrap();
+    ledger.letter("c", &letter.event.id()).await.unwrap();
     let request = |key: &str, act| WalletRequest::new(&ann, &Key::new(key).unwrap(), act);
     let charge = request("a", WalletAct::Charge { amount: won(900) });
     ledger.wallet(&[charge, request("b", WalletAct::Withdraw { amount: won(1) })]).await.unwrap();

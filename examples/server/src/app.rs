@@ -134,6 +134,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(routes::campaigns::routes())
         .merge(routes::me::routes())
         .merge(routes::ops::routes())
+        .merge(routes::letters::routes())
         .merge(routes::dev::routes())
 }
 

@@ -11,7 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flashsale_core::coupon::{ClaimRefusal, CouponRefusal};
-use flashsale_core::engine::PayRefusal;
+use flashsale_core::engine::{LetterRefusal, PayRefusal};
 use flashsale_core::error::ErrorKind;
 use flashsale_core::order::{CancelRefusal, OrderRefusal, ReturnRefusal};
 use flashsale_core::payment::WalletRefusal;
@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Every code, with its usual status and its title. The most frequent stand first: the list is searched.
-pub const CODES: [(&str, u16, &str); 54] = [
+pub const CODES: [(&str, u16, &str); 57] = [
     ("sold_out", 409, "Sold out"),
     ("exhausted", 429, "All coupons of this window are gone"),
     ("already_claimed", 409, "You have one already"),
@@ -56,6 +56,9 @@ pub const CODES: [(&str, u16, &str); 54] = [
     ("not_cancellable", 409, "The order is paid"),
     ("not_bought", 409, "The order was not bought"),
     ("return_period_passed", 410, "The time for returns is over"),
+    ("letter_settled", 409, "The dead letter was dealt with"),
+    ("consumer_gone", 409, "Nobody here takes the event up"),
+    ("failed_again", 409, "The event failed again"),
     ("insufficient", 409, "There is too little money in the wallet"),
     ("too_much", 409, "A wallet cannot hold so much"),
     ("same_member", 422, "Buyer and seller are the same member"),
@@ -340,7 +343,7 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(CancelRefusal, ReturnRefusal, PayRefusal, WalletRefusal);
+plain!(CancelRefusal, ReturnRefusal, PayRefusal, WalletRefusal, LetterRefusal);
 
 impl From<Error<ChangeRefusal>> for Problem {
     fn from(error: Error<ChangeRefusal>) -> Self {

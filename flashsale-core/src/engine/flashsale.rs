@@ -12,6 +12,7 @@ use crate::engine::coupons::Coupons;
 use crate::engine::drive::Driver;
 use crate::engine::handler::{Consumer, Failed, SagaConsumer};
 use crate::engine::host::TokioHost;
+use crate::engine::letters::{Consumers, Letters};
 use crate::engine::notices::{Desk, NoOffers, NoticesConsumer};
 use crate::engine::orders::Orders;
 use crate::engine::pass;
@@ -37,6 +38,8 @@ pub struct FlashSale {
     /// What happened, for code of the embedder's own.
     pub events: Events,
     ports: Ports,
+    letters: Letters,
+    desk: Desk,
     driver: Driver,
     board: Board,
 }
@@ -55,8 +58,21 @@ impl FlashSale {
         ports.source.join(SagaConsumer::GROUP);
         ports.source.join(pass::Charge::GROUP);
         ports.source.join(NoticesConsumer::GROUP);
-        let events = Events { consumers: Arc::default(), ports: ports.clone() };
-        Ok(Self { stock, orders, coupons, events, ports, driver, board: Board::default() })
+        let desk = Desk {
+            street: stock.lanes().street.clone(),
+            notifier: ports.notices.clone(),
+            to_tell: ports.to_tell.clone(),
+            outbox: ports.outbox.clone(),
+            // Whoever makes offers is told here when their notices are out.
+            told: Arc::new(NoOffers),
+            kept: Arc::default(),
+        };
+        let saga: Arc<dyn Consumer> = Arc::new(SagaConsumer::new(driver.clone(), ports.payment.clone()));
+        let notices: Arc<dyn Consumer> = Arc::new(NoticesConsumer(desk.clone()));
+        let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices]));
+        let events = Events { consumers: consumers.clone(), ports: ports.clone() };
+        let letters = Letters::new(ports.dead.clone(), consumers);
+        Ok(Self { stock, orders, coupons, events, ports, letters, desk, driver, board: Board::default() })
     }
 
     /// All of it in memory, on tokio: for tests and a first look. It forgets at a crash, and says so.
@@ -83,7 +99,7 @@ impl FlashSale {
         Self::new(ports, settings).expect("the default settings are within their bounds")
     }
 
-    /// All passes, as one future for the embedder to run. Any number of nodes may run them.
+    /// All passes, as one future for the embedder to run. Any number of nodes may run them, or [some of them](Workers::only) each.
     ///
     /// Handlers added by [`Events::on`] after this call are not among them.
     #[must_use]
@@ -95,21 +111,10 @@ impl FlashSale {
             dead: ports.dead.clone(),
             consumer,
         };
-        let saga = SagaConsumer::new(self.driver.clone(), ports.payment.clone());
-        let desk = Desk {
-            street: street.clone(),
-            notifier: ports.notices.clone(),
-            to_tell: ports.to_tell.clone(),
-            outbox: ports.outbox.clone(),
-            // Whoever makes offers is told here when their notices are out.
-            told: Arc::new(NoOffers),
-            kept: Arc::default(),
-        };
         let mut workers = Workers::new(ports.host.clone())
             .on_board(&self.board)
             .with(pass::Follow::new(self.stock.lanes().clone()))
             .with(pass::Relay::new(street.clone(), ports.outbox.clone(), ports.sink.clone()))
-            .with(consume(Arc::new(saga)))
             .with(pass::Charge {
                 street: street.clone(),
                 source: ports.source.clone(),
@@ -122,13 +127,18 @@ impl FlashSale {
                 payment: ports.payment.clone(),
                 outbox: ports.outbox.clone(),
             })
-            .with(consume(Arc::new(NoticesConsumer(desk.clone()))))
-            .with(pass::Notify(desk))
+            .with(pass::Notify(self.desk.clone()))
             .with(pass::Prune { street: street.clone(), outbox: ports.outbox.clone() });
         for consumer in self.events.consumers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             workers = workers.with(consume(consumer.clone()));
         }
         workers
+    }
+
+    /// What consumers gave up on, for a person to replay or discard.
+    #[must_use]
+    pub fn dead_letters(&self) -> &Letters {
+        &self.letters
     }
 
     /// Waits until nothing is on its way, or for `most`. Stop taking requests first, and stop the workers after.
@@ -146,7 +156,7 @@ impl FlashSale {
 /// Where code of the embedder's own learns what happened. A clone is the same one.
 #[derive(Clone)]
 pub struct Events {
-    consumers: Arc<Mutex<Vec<Arc<dyn Consumer>>>>,
+    consumers: Consumers,
     ports: Ports,
 }
 

@@ -23,6 +23,56 @@ pub(crate) trait Pass: Send + Sync {
     async fn run(&self, stop: Stop, board: Board);
 }
 
+/// A kind of work beside the requests, for a process that does not do all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Work {
+    /// Carries the ledger to the gate. Every process that takes orders does it for its own.
+    Follow,
+    /// Brings facts from the outbox to the bus.
+    Relay,
+    /// Takes up facts that move orders.
+    Saga,
+    /// Asks the gateway for payments.
+    Charge,
+    /// Looks after orders whose time has come.
+    Recover,
+    /// Keeps what members are to be told, and hands it over.
+    Notices,
+    /// Forgets what is old.
+    Prune,
+    /// Takes up facts for the handlers of [`Events::on`](crate::engine::Events::on).
+    Handlers,
+}
+
+impl Work {
+    /// All of it.
+    pub const ALL: [Self; 8] = [
+        Self::Follow,
+        Self::Relay,
+        Self::Saga,
+        Self::Charge,
+        Self::Recover,
+        Self::Notices,
+        Self::Prune,
+        Self::Handlers,
+    ];
+
+    /// What a pass of this name does.
+    fn of(pass: &str) -> Option<Self> {
+        Some(match pass {
+            "follow" => Self::Follow,
+            "relay" => Self::Relay,
+            "consume:order" => Self::Saga,
+            "charge" => Self::Charge,
+            "recover" => Self::Recover,
+            "consume:notices" | "notify" => Self::Notices,
+            "prune" => Self::Prune,
+            handler if handler.starts_with("consume:") => Self::Handlers,
+            _ => return None,
+        })
+    }
+}
+
 /// Passes that are run as one future.
 pub struct Workers {
     host: Arc<dyn Host>,
@@ -55,6 +105,16 @@ impl Workers {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.passes.extend(other.passes);
+        self
+    }
+
+    /// Only these kinds of work; other processes do the rest.
+    ///
+    /// On a bus across processes, such as Kafka, each kind must be done by at least one of them; what nobody does waits. The bus within a
+    /// process has no other processes: on it, nothing is relayed before all groups have taken it up.
+    #[must_use]
+    pub fn only(mut self, work: &[Work]) -> Self {
+        self.passes.retain(|pass| Work::of(&pass.name()).is_some_and(|of| work.contains(&of)));
         self
     }
 
@@ -163,5 +223,32 @@ impl Board {
 
     pub(crate) fn all(&self) -> BTreeMap<String, PassReport> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FlashSale;
+    use crate::payment::Scripted;
+
+    fn names(workers: &Workers) -> Vec<String> {
+        workers.passes.iter().map(|pass| pass.name()).collect()
+    }
+
+    #[test]
+    fn every_pass_is_one_kind_of_work_and_all_kinds_together_are_all_passes() {
+        let shop = FlashSale::in_memory(Scripted::approves());
+        shop.events.on("mailer", |_| async { Ok::<(), String>(()) });
+        let mut all = names(&shop.workers());
+        assert_eq!(names(&shop.workers().only(&Work::ALL)), all);
+        let mut one_by_one: Vec<String> =
+            Work::ALL.iter().flat_map(|work| names(&shop.workers().only(&[*work]))).collect();
+        all.sort_unstable();
+        one_by_one.sort_unstable();
+        assert_eq!(one_by_one, all);
+        assert_eq!(names(&shop.workers().only(&[Work::Saga])), ["consume:order"]);
+        assert_eq!(names(&shop.workers().only(&[Work::Handlers])), ["consume:mailer"]);
+        assert_eq!(names(&shop.workers().only(&[])), [""; 0]);
     }
 }

@@ -17,7 +17,7 @@ use crate::id::SaleId;
 use crate::time::Timestamp;
 use crate::trace::TraceParent;
 
-pub use dead::{DeadLetter, Replay};
+pub use dead::{DeadLetter, LetterName, LetterNameError, Replay, Why, WhyError};
 pub use fact::{Fact, OrderFact, StuckOver, TOPICS, WalletFact};
 pub use memory::InProcess;
 pub use port::{DeadLetters, Delivery, EventSink, EventSource, Outbox};

@@ -77,6 +77,9 @@ pub trait DeadLetters: Debug + Send + Sync {
     /// At most `limit` letters that nobody has dealt with, oldest first.
     async fn letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BackendError>;
 
-    /// Marks one letter as dealt with; `None` if there is no such letter or it was dealt with before. `how` is kept.
+    /// One letter, whatever became of it.
+    async fn letter(&self, consumer: &str, event: &str) -> Result<Option<(DeadLetter, Option<Replay>)>, BackendError>;
+
+    /// Marks one letter as dealt with; `None` if there is no such letter or it was dealt with before. `how` is kept, with its reason.
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError>;
 }

@@ -102,7 +102,7 @@ impl DeadLetters for MemoryLedger {
         for letter in letters {
             let name = (letter.consumer.clone(), letter.event.id());
             // A letter that was replayed and failed again must be seen again; any other repeat is the same letter.
-            let known = dead.letters.get(&name).map(|row| row.settled);
+            let known = dead.letters.get(&name).map(|row| &row.settled);
             if matches!(known, None | Some(Some(Replay::Replayed))) {
                 dead.last += 1;
                 dead.letters.insert(name, DeadRow { no: dead.last, letter: letter.clone(), settled: None });
@@ -116,6 +116,12 @@ impl DeadLetters for MemoryLedger {
         let mut open: Vec<&DeadRow> = tables.dead.letters.values().filter(|row| row.settled.is_none()).collect();
         open.sort_unstable_by_key(|row| (row.letter.at, row.no));
         Ok(open.into_iter().take(limit).map(|row| row.letter.clone()).collect())
+    }
+
+    async fn letter(&self, consumer: &str, event: &str) -> Result<Option<(DeadLetter, Option<Replay>)>, BackendError> {
+        let tables = self.tables();
+        let row = tables.dead.letters.get(&(consumer.to_owned(), event.to_owned()));
+        Ok(row.map(|row| (row.letter.clone(), row.settled.clone())))
     }
 
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {

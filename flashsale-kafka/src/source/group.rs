@@ -195,14 +195,15 @@ impl Group {
 
     fn letter<'a>(&'a self, poison: &'a Poison, whole: Whole) -> Outgoing<'a> {
         let own = poison.headers.iter().filter(|_| whole == Whole::Yes);
-        let own = own.map(|(name, value)| (name.as_str(), value.clone()));
+        let own = own.map(|(name, value)| (name.as_str(), value.as_slice().into()));
         let place = format!("{}/{}/{}", poison.partition.0, poison.partition.1, poison.offset);
-        let headers = own.chain(headers(&self.name, &poison.reason, 1)).chain([("dead_place", place.into_bytes())]);
+        let headers =
+            own.chain(headers(&self.name, &poison.reason, 1)).chain([("dead_place", place.into_bytes().into())]);
         let (key, value): (&[u8], &[u8]) = match whole {
             Whole::Yes => (&poison.key, &poison.value),
             Whole::No => (&[], &[]),
         };
-        Outgoing { topic: format!("{}.dead", poison.partition.0), key, headers: headers.collect(), value }
+        Outgoing { topic: format!("{}.dead", poison.partition.0).into(), key, headers: headers.collect(), value }
     }
 
     /// Makes all that was not kept come again.

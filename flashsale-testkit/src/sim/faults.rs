@@ -366,6 +366,10 @@ impl<B: DeadLetters + Clone + 'static> DeadLetters for Faulty<B> {
         let backend = self.backend.clone();
         self.wire.carry("dead.letters", async move { backend.letters(limit).await }).await
     }
+    async fn letter(&self, consumer: &str, event: &str) -> Result<Option<(DeadLetter, Option<Replay>)>, BackendError> {
+        let (backend, consumer, event) = (self.backend.clone(), consumer.to_owned(), event.to_owned());
+        self.wire.carry("dead.letter", async move { backend.letter(&consumer, &event).await }).await
+    }
     async fn settle(&self, consumer: &str, event: &str, how: Replay) -> Result<Option<DeadLetter>, BackendError> {
         let (backend, consumer, event) = (self.backend.clone(), consumer.to_owned(), event.to_owned());
         self.wire.carry("dead.settle", async move { backend.settle(&consumer, &event, how).await }).await

@@ -4,6 +4,7 @@
 
 pub(crate) mod campaigns;
 pub(crate) mod dev;
+pub(crate) mod letters;
 pub(crate) mod me;
 pub(crate) mod ops;
 pub(crate) mod orders;

@@ -85,6 +85,8 @@ impl Pass for Relay {
                             looked_back = now;
                         }
                         rows.retain(|(no, _)| !numbers.contains(no));
+                        // What was cleared this moment left room for more than a batch.
+                        rows.truncate(settings.events_max);
                         if let Some((last, _)) = rows.last() {
                             after = after.max(Some(*last));
                             idle = false;

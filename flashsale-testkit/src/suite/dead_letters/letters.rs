@@ -1,7 +1,7 @@
 //! Burying, listing, settling.
 
 use flashsale_core::Timestamp;
-use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Replay};
+use flashsale_core::event::{DeadLetter, DeadLetters, Event, Fact, Replay, Why};
 
 use super::Letters;
 use crate::sample::{order, sale_id, trace};
@@ -22,6 +22,10 @@ fn letter(consumer: &str, id: &str, at: i64) -> DeadLetter {
             trace: None,
         },
     }
+}
+
+fn discarded() -> Replay {
+    Replay::Discarded(Why::new("asked for twice, see \"mail\"").expect("a reason"))
 }
 
 async fn open<P: DeadLetters>(dead: &P) -> Vec<DeadLetter> {
@@ -79,7 +83,7 @@ pub async fn a_settled_letter_is_told_and_gone(fixture: &impl Letters) {
     let letters = [letter("saga", "ann~1", 10), letter("saga", "bob~1", 20)];
     dead.bury(&letters).await.expect("bury");
     assert_eq!(settle(&dead, &letters[0], Replay::Replayed).await.as_ref(), Some(&letters[0]));
-    assert_eq!(settle(&dead, &letters[1], Replay::Discarded).await.as_ref(), Some(&letters[1]));
+    assert_eq!(settle(&dead, &letters[1], discarded()).await.as_ref(), Some(&letters[1]));
     assert!(open(&dead).await.is_empty());
 }
 
@@ -88,9 +92,9 @@ pub async fn a_letter_is_settled_once(fixture: &impl Letters) {
     let dead = fixture.fresh().await;
     let one = letter("saga", "ann~1", 10);
     dead.bury(std::slice::from_ref(&one)).await.expect("bury");
-    assert!(settle(&dead, &one, Replay::Discarded).await.is_some());
+    assert!(settle(&dead, &one, discarded()).await.is_some());
     assert_eq!(settle(&dead, &one, Replay::Replayed).await, None);
-    assert_eq!(settle(&dead, &one, Replay::Discarded).await, None);
+    assert_eq!(settle(&dead, &one, discarded()).await, None);
 }
 
 /// Neither another consumer's, nor another event's.
@@ -121,7 +125,7 @@ pub async fn a_replayed_letter_that_fails_again_is_open_again(fixture: &impl Let
     let again = DeadLetter { reason: "again".to_owned(), tries: 6, at: Timestamp::from_ms(50), ..one };
     dead.bury(std::slice::from_ref(&again)).await.expect("bury");
     assert_eq!(open(&dead).await, std::slice::from_ref(&again));
-    assert_eq!(settle(&dead, &again, Replay::Discarded).await, Some(again));
+    assert_eq!(settle(&dead, &again, discarded()).await, Some(again));
 }
 
 /// A person said never; a late copy of the event does not bring it back.
@@ -129,7 +133,24 @@ pub async fn a_discarded_letter_stays_discarded(fixture: &impl Letters) {
     let dead = fixture.fresh().await;
     let one = letter("saga", "ann~1", 10);
     dead.bury(std::slice::from_ref(&one)).await.expect("bury");
-    settle(&dead, &one, Replay::Discarded).await.expect("a letter");
+    settle(&dead, &one, discarded()).await.expect("a letter");
     dead.bury(std::slice::from_ref(&one)).await.expect("bury");
     assert!(open(&dead).await.is_empty());
+}
+
+/// An operator looks at one: as it was buried, and how it was dealt with, with his reason.
+pub async fn a_letter_is_found_by_its_name_whatever_became_of_it(fixture: &impl Letters) {
+    let dead = fixture.fresh().await;
+    let letters = ["ann~1", "bob~1", "cid~1"].map(|id| letter("saga", id, 10));
+    let two_lines = DeadLetter { reason: "one\ntwo".to_owned(), ..letters[1].clone() };
+    dead.bury(&[letters[0].clone(), two_lines.clone(), letters[2].clone()]).await.expect("bury");
+    settle(&dead, &letters[0], Replay::Replayed).await.expect("a letter");
+    settle(&dead, &two_lines, discarded()).await.expect("a letter");
+    let found =
+        async |consumer: &str, letter: &DeadLetter| dead.letter(consumer, &letter.event.id()).await.expect("letter");
+    assert_eq!(found("saga", &letters[0]).await, Some((letters[0].clone(), Some(Replay::Replayed))));
+    assert_eq!(found("saga", &two_lines).await, Some((two_lines.clone(), Some(discarded()))));
+    assert_eq!(found("saga", &letters[2]).await, Some((letters[2].clone(), None)));
+    assert_eq!(found("mail", &letters[2]).await, None);
+    assert_eq!(found("saga", &letter("saga", "dan~1", 10)).await, None);
 }

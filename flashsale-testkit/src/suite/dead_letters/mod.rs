@@ -22,7 +22,8 @@ suite! {
             an_unknown_letter_is_not_settled
             of_two_who_settle_at_once_one_does
             a_replayed_letter_that_fails_again_is_open_again
-            a_discarded_letter_stays_discarded;
+            a_discarded_letter_stays_discarded
+            a_letter_is_found_by_its_name_whatever_became_of_it;
     }
 }
 
