@@ -22,7 +22,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 /// An [`EventSource`] on Kafka. A clone is the same source.
 ///
-/// Every process that joins a group gets a share of its partitions, and events of one subject always come to the same one. When
+/// Every process that polls a group gets a share of its partitions, and events of one subject always come to the same one. When
 /// a partition moves, what was not kept comes again, to its new owner. A record that is no event goes to the topic's dead
 /// letters and stops nobody; a kind that is newer than this program is passed over.
 ///
@@ -40,7 +40,8 @@ struct Source {
     config: KafkaConfig,
     kind: Kind,
     dead: KafkaEventSink,
-    groups: Mutex<BTreeMap<String, Joined>>,
+    /// The groups that are known; each has its consumer from its first poll on.
+    groups: Mutex<BTreeMap<String, Option<Joined>>>,
     topics: BTreeMap<String, Vec<String>>,
 }
 
@@ -50,7 +51,7 @@ impl Drop for Source {
     fn drop(&mut self) {
         let groups = std::mem::take(self.groups.get_mut().unwrap_or_else(PoisonError::into_inner));
         let (leaving, left) = mpsc::channel::<()>();
-        for group in groups.into_values().flatten() {
+        for group in groups.into_values().flatten().flatten() {
             let leaving = leaving.clone();
             thread::spawn(move || {
                 drop(group);
@@ -110,41 +111,60 @@ impl KafkaEventSource {
         Self(Arc::new(Source { config, kind, dead, groups: Mutex::default(), topics: limited }))
     }
 
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Joined>> {
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<String, Option<Joined>>> {
         self.0.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn group(&self, name: &str, operation: &'static str) -> Joined {
-        let missing = || BackendError::new(ErrorKind::Misconfigured, operation, format!("no group {name} joined"));
-        self.groups().get(name).cloned().unwrap_or_else(|| Err(missing()))
+    /// Its consumer, if it has polled.
+    fn group(&self, name: &str) -> Option<Joined> {
+        self.groups().get(name).cloned().flatten()
+    }
+
+    /// Its consumer, which is a member of its group from here on.
+    fn joined(&self, name: &str) -> Joined {
+        let mut groups = self.groups();
+        let missing = || BackendError::new(ErrorKind::Misconfigured, "source.poll", format!("no group {name} joined"));
+        let place = groups.get_mut(name).ok_or_else(missing)?;
+        place.get_or_insert_with(|| self.0.member(name)).clone()
+    }
+}
+
+impl Source {
+    fn member(&self, group: &str) -> Joined {
+        let all = || TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
+        let topics = self.topics.get(group).cloned().unwrap_or_else(all);
+        let name = match self.kind {
+            Kind::Shared => group.to_owned(),
+            // Nobody else's: a group of one, of which nothing stays.
+            Kind::Tail => format!("tail.{group}.{:016x}", RandomState::new().build_hasher().finish()),
+        };
+        Group::join(&self.config, self.kind, &name, &topics, self.dead.clone()).map(Arc::new)
     }
 }
 
 #[async_trait]
 impl EventSource for KafkaEventSource {
+    /// Only a name is kept: a member that does not poll would be given partitions all the same, and nobody would work on them. The brokers
+    /// keep the events that are published until the group's first poll.
     fn join(&self, group: &str) {
-        let Source { config, kind, dead, topics, .. } = &*self.0;
-        self.groups().entry(group.to_owned()).or_insert_with(|| {
-            let all = || TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
-            let topics = topics.get(group).cloned().unwrap_or_else(all);
-            let name = match kind {
-                Kind::Shared => group.to_owned(),
-                // Nobody else's: a group of one, of which nothing stays.
-                Kind::Tail => format!("tail.{group}.{:016x}", RandomState::new().build_hasher().finish()),
-            };
-            Group::join(config, *kind, &name, &topics, dead.clone()).map(Arc::new)
-        });
+        self.groups().entry(group.to_owned()).or_default();
     }
 
     async fn poll(&self, group: &str, max: usize) -> Result<Delivery, BackendError> {
-        self.group(group, "source.poll")?.poll(max).await
+        self.joined(group)?.poll(max).await
     }
 
     async fn commit(&self, group: &str, position: u64) -> Result<(), BackendError> {
-        self.group(group, "source.commit")?.keep(position).await
+        match self.group(group) {
+            Some(group) => group?.keep(position).await,
+            None => Ok(()),
+        }
     }
 
     async fn rewind(&self, group: &str) -> Result<(), BackendError> {
-        self.group(group, "source.rewind")?.go_back().await
+        match self.group(group) {
+            Some(group) => group?.go_back().await,
+            None => Ok(()),
+        }
     }
 }
