@@ -1,11 +1,12 @@
 //! The marks: speed as ratios to a baseline that runs in the same process, so that a figure means the same on any machine.
 //!
-//! Owns the list of marks and the command line. What is compared with what is in `gate`, `redis_gate`, `accept` and `http`; how a ratio
+//! Owns the list of marks and the command line. What is compared with what is in `gate`, `redis_gate`, `accept`, `kafka` and `http`; how a ratio
 //! is made of runs is in `runs`. A missed mark is told, it is not an error.
 
 mod accept;
 mod gate;
 mod http;
+mod kafka;
 mod machine;
 mod redis_gate;
 mod runs;
@@ -124,6 +125,18 @@ const MARKS: &[Mark] = &[
         goal: 0.83,
         says: "accepting on MariaDB at 1,000,000 orders of a sale, to the same at 1,000",
         measure: accept::growth_mariadb,
+    },
+    Mark {
+        name: "kafka-relay",
+        goal: 0.7,
+        says: "publishing events through the sink, 512 a batch and eight under way, to rdkafka's producer sending the very same bytes",
+        measure: kafka::relay,
+    },
+    Mark {
+        name: "kafka-consume",
+        goal: 0.7,
+        says: "taking events up through the source, each read and its place kept, to rdkafka's consumer that only counts them",
+        measure: kafka::consume,
     },
     Mark {
         name: "http-accepted",
