@@ -12,6 +12,7 @@ use flashsale_core::engine::{Dealt, TokioHost, Work};
 use flashsale_core::error::BackendError;
 use flashsale_core::event::{DeadLetters, EventSink, EventSource, Outbox};
 use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::notice::Quiet;
 use flashsale_core::payment::Scripted;
 use flashsale_core::{Event, FlashSale, Ports, Settings, SystemClock, VolatileLedger};
 use flashsale_kafka::{KafkaConfig, KafkaDeadLetters, KafkaEventSource, Topics};
@@ -71,6 +72,8 @@ fn shop(
         sink,
         source,
         dead,
+        notices: Arc::new(Quiet),
+        to_tell: Arc::new(ledger.clone()),
     };
     let settings = Settings { volatile: VolatileLedger::Allowed, consumer_tries: 1, ..Settings::default() };
     FlashSale::new(ports, settings).unwrap()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use flashsale_core::engine::{TokioHost, WalletGateway, Work};
 use flashsale_core::event::{EventSource, TOPICS};
 use flashsale_core::memory::MemoryStockGate;
+use flashsale_core::notice::Quiet;
 use flashsale_core::order::OrderState;
 use flashsale_core::payment::{WalletAct, WalletLedger};
 use flashsale_core::{
@@ -70,6 +71,8 @@ impl Street {
             sink: Arc::new(sink),
             source: Arc::new(source),
             dead: Arc::new(dead),
+            notices: Arc::new(Quiet),
+            to_tell: ledger.clone(),
         };
         let shop = FlashSale::new(ports, Settings::default()).unwrap();
         let mails = self.mails.clone();
