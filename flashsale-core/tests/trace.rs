@@ -8,6 +8,9 @@ use flashsale_core::{
     BuyerId, Campaign, Event, FlashSale, Item, Key, OrderId, Purchase, Sale, SaleId, TraceParent, won,
 };
 
+/// The id of an event, and its trace.
+type Heard = (String, Option<TraceParent>);
+
 fn trace(of: u8) -> TraceParent {
     format!("00-4bf92f3577b34da6a3ce929d0e0e47{of:02x}-00f067aa0ba902b7-01").parse().unwrap()
 }
@@ -50,7 +53,7 @@ async fn told(shop: &FlashSale, id: &OrderId, trace: Option<TraceParent>) -> Vec
 #[tokio::test]
 async fn all_facts_that_follow_from_a_request_carry_its_trace() {
     let shop = shop(Scripted::approves()).await;
-    let heard: Arc<Mutex<Vec<(String, Option<TraceParent>)>>> = Arc::default();
+    let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
     let hear = heard.clone();
     shop.events.on("mailer", move |event: Event| {
         hear.lock().unwrap().push((event.id(), event.trace));

@@ -152,7 +152,8 @@ async fn an_event_that_fails_is_a_letter_on_topic_and_table_and_its_replay_has_o
     let shop = shop(&ledger, Arc::new(sink), Arc::new(source), dead);
     let all = events(4, 2);
     let (poison, broken) = (all[1].id(), Arc::new(AtomicBool::new(true)));
-    let (mails, calls): (Arc<Mutex<BTreeSet<String>>>, Arc<AtomicUsize>) = Default::default();
+    let mails: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let calls: Arc<AtomicUsize> = Arc::default();
     let handler = (poison.clone(), broken.clone(), mails.clone(), calls.clone());
     shop.events.on("mailer", move |event: Event| {
         let (poison, broken, mails, calls) = &handler;
