@@ -401,6 +401,8 @@ mod tests {
             Reason::BuyerLimit,
             Reason::PriceChanged,
             Reason::AmountTooLarge,
+            Reason::Closed,
+            Reason::UnknownItem,
             Reason::Coupon(CouponRefusal::NotYours),
             Reason::Coupon(CouponRefusal::Used),
             Reason::Coupon(CouponRefusal::Expired),

@@ -113,6 +113,10 @@ fn stop(accept: &Accept, books: &Books) -> Option<Acceptance> {
             Acceptance::Conflict
         });
     }
+    // The answer is given; it only has to be kept, unless the ledger gave one before.
+    if let Then::Refuse(_) = accept.then {
+        return None;
+    }
     if books.door.state != SaleState::Open {
         return Some(Acceptance::NotOpen(books.door.state));
     }
@@ -136,12 +140,15 @@ fn stop(accept: &Accept, books: &Books) -> Option<Acceptance> {
 
 /// The order as it will stand in the ledger, accepted or refused.
 fn judge(accept: &Accept, books: &Books) -> Order {
-    let (amounts, reason) = match price(accept, books) {
-        Ok(amounts) => (amounts, stock(accept, books)),
-        Err(reason) => (Amounts::default(), Some(reason)),
+    let (amounts, reason) = match &accept.then {
+        Then::Refuse(reason) => (Amounts::default(), Some(*reason)),
+        _ => match price(accept, books) {
+            Ok(amounts) => (amounts, stock(accept, books)),
+            Err(reason) => (Amounts::default(), Some(reason)),
+        },
     };
     let state = match (&reason, &accept.then) {
-        (Some(_), _) => OrderState::Refused,
+        (Some(_), _) | (None, Then::Refuse(_)) => OrderState::Refused,
         (None, Then::Issue(_)) => OrderState::Confirmed,
         (None, Then::Pay { .. } | Then::Keep) => OrderState::Accepted,
     };

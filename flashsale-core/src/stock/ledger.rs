@@ -50,6 +50,9 @@ pub enum Then {
     Keep,
     /// A coupon, issued in the same transaction: `confirmed` at once.
     Issue(Box<Coupon>),
+    /// Refused for good, for this reason, unless the id was decided before. It asks for no hold and for no open sale: for a request that was
+    /// told that it will be decided, and that nothing but the ledger may tell *no*.
+    Refuse(Reason),
 }
 
 /// What became of an [`Accept`].

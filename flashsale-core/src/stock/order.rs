@@ -90,6 +90,10 @@ pub enum Reason {
     PriceChanged,
     /// Refused: the total is above [`Money::MAX`].
     AmountTooLarge,
+    /// Refused: the sale was paused or over when the turn of a recorded request came.
+    Closed,
+    /// Refused: a recorded request names an item that the sale does not have.
+    UnknownItem,
     /// Refused: the coupon cannot be used, as [`CouponRefusal`] tells.
     Coupon(CouponRefusal),
     /// Cancelled, closing or refunding: the buyer changed his mind.
@@ -118,11 +122,13 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::SoldOut,
         Self::BuyerLimit,
         Self::PriceChanged,
         Self::AmountTooLarge,
+        Self::Closed,
+        Self::UnknownItem,
         Self::Coupon(CouponRefusal::NotYours),
         Self::Coupon(CouponRefusal::Used),
         Self::Coupon(CouponRefusal::Expired),
@@ -149,6 +155,8 @@ impl Reason {
             Self::BuyerLimit => "buyer_limit",
             Self::PriceChanged => "price_changed",
             Self::AmountTooLarge => "amount_too_large",
+            Self::Closed => "closed",
+            Self::UnknownItem => "unknown_item",
             Self::Coupon(CouponRefusal::NotYours) => "coupon_unknown",
             Self::Coupon(CouponRefusal::Used) => "coupon_used",
             Self::Coupon(CouponRefusal::Expired) => "coupon_expired",

@@ -67,7 +67,9 @@ suite! {
             a_sealed_hold_has_expired
             an_expired_hold_is_not_recorded
             a_known_id_is_answered_before_its_hold_is_looked_at
-            the_hold_is_looked_at_before_the_item;
+            the_hold_is_looked_at_before_the_item
+            an_answer_that_was_given_is_kept_whatever_the_hold_and_the_door
+            an_answer_that_was_given_changes_no_decision;
         coupon:
             a_coupon_takes_its_amount_off
             a_used_coupon_is_refused

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flashsale_core::sale::SaleState;
-use flashsale_core::stock::{Accept, Acceptance, Cancelled, Change, OrderState, Reason, StockLedger};
+use flashsale_core::stock::{Accept, Acceptance, Cancelled, Change, OrderState, Reason, StockLedger, Then};
 
 use super::{Ledgers, Open, opened, word, words};
 use crate::sample::{accept, amount, held, item, key, sale, sale_id, units};
@@ -218,4 +218,28 @@ pub async fn the_hold_is_looked_at_before_the_item(fixture: &impl Ledgers) {
     let over = Accept { expect: Some(amount(1)), ..held(1, 1, accept("ann~1", &[("a", 6), ("nothing", 1)])) };
     assert_eq!(drop.ask(over).await, Acceptance::UnknownItem(item("nothing")));
     assert_eq!(drop.row("a").await.limit, units(5));
+}
+
+/// Hole 35: a recorded request gets a definite *no*: without a hold, of a closed sale, for an item that is not there.
+pub async fn an_answer_that_was_given_is_kept_whatever_the_hold_and_the_door(fixture: &impl Ledgers) {
+    let drop = opened(fixture, &sale("drop", &[("a", 5, 0, 5)])).await;
+    drop.adopt(7, 0).await;
+    let close = Change::State(SaleState::Closed);
+    drop.ledger.change(&drop.sale, &key("close"), &close).await.expect("change").expect("allowed");
+    let refuse = |id, of: &[(&str, u64)], reason| Accept { then: Then::Refuse(reason), ..accept(id, of) };
+    assert_eq!(drop.refusal(refuse("ann~1", &[("a", 2)], Reason::SoldOut)).await, Reason::SoldOut);
+    assert_eq!(drop.refusal(refuse("bob~1", &[("nothing", 1)], Reason::UnknownItem)).await, Reason::UnknownItem);
+    let Acceptance::Already(order) = drop.ask(accept("ann~1", &[("a", 2)])).await else { panic!("decided twice") };
+    assert_eq!((order.state, order.reason), (OrderState::Refused, Some(Reason::SoldOut)));
+    assert_eq!(drop.ask(accept("ann~1", &[("a", 1)])).await, Acceptance::Conflict, "it is kept with its content");
+    assert_eq!(drop.allocated("a").await, 0);
+}
+
+/// G2: of two that decide the same request, the one that comes late with a *no* undoes nothing.
+pub async fn an_answer_that_was_given_changes_no_decision(fixture: &impl Ledgers) {
+    let drop = opened(fixture, &sale("drop", &[("a", 5, 0, 5)])).await;
+    let won = drop.take(accept("ann~1", &[("a", 1)])).await;
+    let late = Accept { then: Then::Refuse(Reason::SoldOut), ..accept("ann~1", &[("a", 1)]) };
+    assert_eq!(drop.ask(late).await, Acceptance::Already(won));
+    assert_eq!(drop.allocated("a").await, 1);
 }
