@@ -14,6 +14,16 @@ pub enum VolatileLedger {
     Allowed,
 }
 
+/// Whether a log of recorded requests that forgets at a crash may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum VolatileLog {
+    /// Wiring is refused.
+    #[default]
+    Refused,
+    /// Asked for by name: tests, simulations, a first look.
+    Allowed,
+}
+
 /// A setting is out of its bounds, or the wiring is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -34,6 +44,12 @@ pub enum ConfigError {
         "the ledger forgets at a crash; take a durable one, or ask for it by name: Settings {{ volatile: VolatileLedger::Allowed, .. }}"
     )]
     Volatile,
+    /// A volatile log, not asked for by name.
+    #[error(
+        "the log of intake forgets at a crash, so that `recorded` would promise nothing; take a durable one, or ask for it by name: \
+         Settings {{ volatile_log: VolatileLog::Allowed, .. }}"
+    )]
+    VolatileLog,
 }
 
 /// How the engine works.
@@ -44,6 +60,9 @@ pub struct Settings {
     pub reserve_max: usize,
     /// The most orders in one accepting transaction. 1 to 500, default 256.
     pub accept_max: usize,
+    /// The most recorded requests in one accepting transaction, and in one append to the log. 1 to 500, default 500: nobody waits for the
+    /// first of them, so the batch is as large as it may be.
+    pub intake_max: usize,
     /// The most requests waiting for a place in a batch; more are told to come again. 1 to 1,000,000, default 65,536.
     pub queue_max: usize,
     /// How often each sale's gate is brought up to the ledger. Default 50 ms: a unit given back is for sale that much later.
@@ -72,6 +91,8 @@ pub struct Settings {
     pub keep_versions: Duration,
     /// Whether a ledger that forgets at a crash may be used.
     pub volatile: VolatileLedger,
+    /// Whether a log that forgets at a crash may be used.
+    pub volatile_log: VolatileLog,
 }
 
 impl Default for Settings {
@@ -79,6 +100,7 @@ impl Default for Settings {
         Self {
             reserve_max: 256,
             accept_max: 256,
+            intake_max: 500,
             queue_max: 65_536,
             follow_every: Duration::from_millis(50),
             relay_every: Duration::from_millis(100),
@@ -92,6 +114,7 @@ impl Default for Settings {
             keep_events: None,
             keep_versions: Duration::from_secs(86_400),
             volatile: VolatileLedger::Refused,
+            volatile_log: VolatileLog::Refused,
         }
     }
 }
@@ -105,6 +128,7 @@ impl Settings {
         let bounds = [
             ("reserve_max", self.reserve_max as u64, 1, 500),
             ("accept_max", self.accept_max as u64, 1, 500),
+            ("intake_max", self.intake_max as u64, 1, 500),
             ("queue_max", self.queue_max as u64, 1, 1_000_000),
             ("events_max", self.events_max as u64, 1, 10_000),
             ("payment_lanes", self.payment_lanes as u64, 1, 4_096),

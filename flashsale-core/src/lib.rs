@@ -37,7 +37,7 @@ pub mod notice;
 pub mod engine;
 pub mod memory;
 
-pub use config::{Settings, VolatileLedger};
+pub use config::{Settings, VolatileLedger, VolatileLog};
 pub use coupon::{Campaign, Coupon};
 pub use engine::{Coupons, FlashSale, Orders, Stock, Wallet, Workers};
 pub use error::{BackendError, Error};

@@ -6,7 +6,7 @@ use crate::coupon::CouponLedger;
 use crate::engine::Host;
 use crate::event::{DeadLetters, EventSink, EventSource, Outbox};
 use crate::notice::{NoticeLedger, Notifier};
-use crate::order::OrderLedger;
+use crate::order::{IntakeLog, OrderLedger};
 use crate::payment::PaymentGateway;
 use crate::stock::StockGate;
 
@@ -19,6 +19,8 @@ pub struct Ports {
     pub host: Arc<dyn Host>,
     /// Holds units; may forget.
     pub gate: Arc<dyn StockGate>,
+    /// Keeps requests that are to be decided later; `None` where every request waits for the ledger.
+    pub intake: Option<Arc<dyn IntakeLog>>,
     /// Allocates units and keeps orders; durable.
     pub ledger: Arc<dyn OrderLedger>,
     /// Keeps campaigns and coupons, in the ledger's database.

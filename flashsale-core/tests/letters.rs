@@ -67,6 +67,7 @@ async fn bench() -> Bench {
     let ports = Ports {
         host: TokioHost::shared(),
         gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
+        intake: None,
         ledger: Arc::new(ledger.clone()),
         coupons: Arc::new(ledger.clone()),
         payment: Arc::new(Scripted::approves()),

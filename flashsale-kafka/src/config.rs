@@ -84,6 +84,11 @@ impl KafkaConfig {
         Ok(Self { delivery_timeout, ..self })
     }
 
+    /// The same, where who waits for an acknowledgement waits no longer than this.
+    pub(crate) fn acknowledged_within(&self, most: Duration) -> Self {
+        Self { delivery_timeout: self.delivery_timeout.min(most), ..self.clone() }
+    }
+
     /// Adds a setting of librdkafka, such as `security.protocol`. What a promise depends on is set after these.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

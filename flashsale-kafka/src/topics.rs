@@ -10,12 +10,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::fault::undone;
+use crate::intake::INTAKE;
 
 const CREATE: &str = "topics.create";
 /// How long brokers may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// How the topics are made: each of [`TOPICS`], and beside it one for its dead letters.
+/// How the topics are made: each of [`TOPICS`] and that of requests, and beside each one for its dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Topics {
     partitions: i32,
@@ -51,6 +52,7 @@ impl Topics {
             config.admin().create().map_err(|error| undone(CREATE, error))?;
         let names: Vec<(String, i32)> = TOPICS
             .iter()
+            .chain([&INTAKE])
             .flat_map(|topic| [(config.topic(topic), self.partitions), (config.dead_topic(topic), 1)])
             .collect();
         let topics: Vec<NewTopic<'_>> = names

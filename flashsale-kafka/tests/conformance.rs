@@ -23,3 +23,38 @@ impl Fixture for Kafka {
 
     async fn advance(&self, _: Duration) {}
 }
+
+mod log {
+    use super::*;
+    use flashsale_kafka::KafkaIntakeLog;
+    use flashsale_testkit::suite::intake_log::Logs;
+
+    flashsale_testkit::intake_log_suite!(Log::default());
+
+    /// A topic of its own for every rule.
+    #[derive(Default)]
+    struct Log(std::sync::OnceLock<flashsale_kafka::KafkaConfig>);
+
+    #[async_trait]
+    impl Fixture for Log {
+        type Port = KafkaIntakeLog;
+
+        async fn fresh(&self) -> KafkaIntakeLog {
+            let config = bus::fresh().await;
+            let log = KafkaIntakeLog::open(&config).expect("a log");
+            self.0.set(config).expect("a rule asks for one log");
+            log
+        }
+
+        async fn advance(&self, _: Duration) {}
+    }
+
+    #[async_trait]
+    impl Logs for Log {
+        type Log = KafkaIntakeLog;
+
+        async fn another(&self, _: &KafkaIntakeLog) -> KafkaIntakeLog {
+            KafkaIntakeLog::open(self.0.get().expect("a log was made")).expect("a log")
+        }
+    }
+}

@@ -65,6 +65,7 @@ fn shop(
     let ports = Ports {
         host: TokioHost::shared(),
         gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
+        intake: None,
         ledger: Arc::new(ledger.clone()),
         coupons: Arc::new(ledger.clone()),
         payment: Arc::new(Scripted::approves()),

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryStockGate};
 use flashsale_core::{ManualClock, Timestamp};
+
+use crate::suite::intake_log::Logs;
 
 /// Makes ports for the rules of a suite. Each rule makes a fixture of its own and asks it for one port.
 ///
@@ -107,5 +109,29 @@ impl Fixture for MemoryLedgers {
 
     async fn advance(&self, by: Duration) {
         self.0.advance(by);
+    }
+}
+
+/// Makes [`MemoryIntakeLog`]s.
+#[derive(Debug, Default)]
+pub struct MemoryLogs;
+
+#[async_trait]
+impl Fixture for MemoryLogs {
+    type Port = MemoryIntakeLog;
+
+    async fn fresh(&self) -> MemoryIntakeLog {
+        MemoryIntakeLog::default()
+    }
+
+    async fn advance(&self, _: Duration) {}
+}
+
+#[async_trait]
+impl Logs for MemoryLogs {
+    type Log = MemoryIntakeLog;
+
+    async fn another(&self, log: &MemoryIntakeLog) -> MemoryIntakeLog {
+        log.another()
     }
 }

@@ -21,5 +21,5 @@ pub mod sample;
 pub mod sim;
 pub mod suite;
 
-pub use fixture::{Fixture, MemoryGates, MemoryLedgers};
+pub use fixture::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs};
 pub use suite::{run, together};

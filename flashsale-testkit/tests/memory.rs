@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use flashsale_core::engine::{TokioHost, WalletGateway};
 use flashsale_core::event::InProcess;
 use flashsale_core::payment::{Scripted, WalletLedger};
-use flashsale_testkit::{Fixture, MemoryGates, MemoryLedgers, sample};
+use flashsale_testkit::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs, sample};
 
 flashsale_testkit::stock_gate_suite!(MemoryGates::default());
 flashsale_testkit::stock_ledger_suite!(MemoryLedgers::default());
@@ -18,6 +18,7 @@ flashsale_testkit::outbox_suite!(MemoryLedgers::default());
 flashsale_testkit::dead_letters_suite!(MemoryLedgers::default());
 flashsale_testkit::notice_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::event_bus_suite!(Bus);
+flashsale_testkit::intake_log_suite!(MemoryLogs);
 
 /// The bus of one process: sink and source in one.
 struct Bus;

@@ -41,6 +41,7 @@ impl Town {
         let ports = Ports {
             host: Arc::new(SimHost::new(&self.world, node, 0)),
             gate: Arc::new(MemoryStockGate::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)))),
+            intake: None,
             ledger: Arc::new(self.ledger.clone()),
             coupons: Arc::new(self.ledger.clone()),
             payment: Arc::new(self.payment.clone()),

@@ -43,7 +43,10 @@ fn every_promise_holds_under_faults() {
         "gate forgets all",
         "gate loses its tail",
         "hold ended before its order arrived",
+        "claim recorded",
+        "log moves to another node",
         "node crashes",
+        "recorded",
         "reply lost",
     ] {
         assert!(faults.get(declared).is_some_and(|count| *count > 10), "{declared} hardly happened: {faults:?}");
@@ -106,6 +109,12 @@ fn a_sync_without_version_test_is_found() {
 #[test]
 fn units_that_are_not_given_back_are_found() {
     found(Plant::UnitsNotGivenBack, &["I2"]);
+}
+
+#[test]
+fn a_place_that_is_kept_too_early_is_found() {
+    let crashing = |plan: Plan| Plan { through_log: 1_000, crashes: 300, ..plan };
+    found_in(Plant::CommitBeforeEffect, &["G2"], crashing);
 }
 
 #[test]

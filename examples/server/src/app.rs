@@ -111,7 +111,7 @@ impl App {
 #[openapi(
     info(
         title = "flashsale",
-        description = "First-come-first-served sales. 202 means accepted and durable. 503 always means that nothing was promised: \
+        description = "First-come-first-served sales. 202 means accepted and durable, or (where the status says so) recorded. 503 always means that nothing was promised: \
                        repeat with the same Idempotency-Key. Errors are application/problem+json with a stable `code`. Money is in \
                        minor units, time in RFC 3339 UTC. The buyer is the header Flashsale-Member while dev.members is on."
     ),

@@ -1,4 +1,4 @@
-//! The bus by configuration: within this process, or on Kafka. Owns what a start does with a Kafka that is down or not set up.
+//! The bus and the log by configuration: within this process, or on Kafka. Owns what a start does with a Kafka that is down or not set up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,20 @@ use std::sync::Arc;
 use flashsale_core::BackendError;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::event::{DeadLetters, EventSink, EventSource, InProcess};
-use flashsale_kafka::{KafkaConfig, KafkaConfigError, KafkaDeadLetters, KafkaEventSink, KafkaEventSource, Topics};
+use flashsale_core::memory::MemoryIntakeLog;
+use flashsale_core::order::IntakeLog;
+use flashsale_kafka::{
+    KafkaConfig, KafkaConfigError, KafkaDeadLetters, KafkaEventSink, KafkaEventSource, KafkaIntakeLog, Topics,
+};
 
-use crate::config::Config;
+use crate::config::{Config, Intake};
 
 /// The ports of events.
 pub(crate) struct Opened {
     pub(crate) sink: Arc<dyn EventSink>,
     pub(crate) source: Arc<dyn EventSource>,
     pub(crate) dead: Arc<dyn DeadLetters>,
+    pub(crate) intake: Option<Arc<dyn IntakeLog>>,
 }
 
 /// Kafka cannot be used.
@@ -45,7 +50,8 @@ impl fmt::Display for EventsError {
 pub(crate) async fn open(config: &Config, table: Arc<dyn DeadLetters>) -> Result<Opened, EventsError> {
     let Some(brokers) = &config.kafka_brokers else {
         let bus = InProcess::default();
-        return Ok(Opened { sink: Arc::new(bus.clone()), source: Arc::new(bus), dead: table });
+        let intake = volatile_log(config);
+        return Ok(Opened { sink: Arc::new(bus.clone()), source: Arc::new(bus), dead: table, intake });
     };
     let misconfigured =
         |why: KafkaConfigError| EventsError(BackendError::new(ErrorKind::Misconfigured, "kafka.connect", why));
@@ -57,5 +63,19 @@ pub(crate) async fn open(config: &Config, table: Arc<dyn DeadLetters>) -> Result
     let sink = KafkaEventSink::open(&kafka).map_err(EventsError)?;
     let source = KafkaEventSource::open(&kafka).map_err(EventsError)?;
     let dead = Arc::new(KafkaDeadLetters::over(table, &kafka, &sink));
-    Ok(Opened { sink: Arc::new(sink), source: Arc::new(source), dead })
+    // Also where this server records nothing: others may, and what was recorded before it was switched off has to be decided.
+    let intake = match volatile_log(config) {
+        None => Arc::new(KafkaIntakeLog::open(&kafka).map_err(EventsError)?),
+        Some(volatile) => volatile,
+    };
+    Ok(Opened { sink: Arc::new(sink), source: Arc::new(source), dead, intake: Some(intake) })
+}
+
+/// The log that was asked for by its name.
+fn volatile_log(config: &Config) -> Option<Arc<dyn IntakeLog>> {
+    if config.sale_intake != Intake::VolatileLog {
+        return None;
+    }
+    tracing::warn!("sale.intake is volatile-log: what is told `recorded` is forgotten when this process ends");
+    Some(Arc::new(MemoryIntakeLog::default()))
 }

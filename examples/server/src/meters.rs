@@ -23,6 +23,8 @@ pub(crate) enum Answered {
     First,
     /// It was decided before.
     Replayed,
+    /// It was recorded, to be decided later.
+    Recorded,
     /// It was refused.
     Refused(CodeNo),
 }
@@ -31,6 +33,7 @@ pub(crate) enum Answered {
 struct Writes {
     first: Counter,
     replayed: Counter,
+    recorded: Counter,
     refused: Vec<Counter>,
 }
 
@@ -39,6 +42,7 @@ impl Writes {
         match answered {
             Answered::First => self.first.increment(1),
             Answered::Replayed => self.replayed.increment(1),
+            Answered::Recorded => self.recorded.increment(1),
             Answered::Refused(no) => {
                 if let Some(counter) = self.refused.get(no.0) {
                     counter.increment(1);
@@ -58,6 +62,7 @@ pub(crate) struct Meters {
     orders: Writes,
     claims: Writes,
     accepting: Histogram,
+    recording: Histogram,
     refusing: Histogram,
 }
 
@@ -84,6 +89,7 @@ impl Meters {
             let writes = |name: &'static str| Writes {
                 first: metrics::counter!(name, "answer" => "accepted"),
                 replayed: metrics::counter!(name, "answer" => "replayed"),
+                recorded: metrics::counter!(name, "answer" => "recorded"),
                 refused: CODES.iter().map(|row| metrics::counter!(name, "answer" => row.0)).collect(),
             };
             let answers = (100..600_u16).map(|status| Some(status).filter(|s| used(*s))).map(|status| match status {
@@ -95,11 +101,12 @@ impl Meters {
                 writes("orders_placed_total"),
                 writes("coupons_claimed_total"),
                 metrics::histogram!("order_placing_seconds", "answer" => "accepted"),
+                metrics::histogram!("order_placing_seconds", "answer" => "recorded"),
                 metrics::histogram!("order_placing_seconds", "answer" => "refused"),
             )
         });
-        let (answers, orders, claims, accepting, refusing) = resolved;
-        Self { recorder, handle, started: Instant::now(), answers, orders, claims, accepting, refusing }
+        let (answers, orders, claims, accepting, recording, refusing) = resolved;
+        Self { recorder, handle, started: Instant::now(), answers, orders, claims, accepting, recording, refusing }
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -112,6 +119,7 @@ impl Meters {
         self.orders.count(answered);
         match answered {
             Answered::Refused(_) => self.refusing.record(took),
+            Answered::Recorded => self.recording.record(took),
             Answered::First | Answered::Replayed => self.accepting.record(took),
         }
     }

@@ -12,10 +12,12 @@ use flashsale_core::notice::{Notifier, Quiet};
 use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
-use flashsale_core::{BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, Wallet};
+use flashsale_core::{
+    BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, VolatileLog, Wallet,
+};
 
 use crate::clock::ShiftedClock;
-use crate::config::{Config, MailUrl, Switch};
+use crate::config::{Config, Intake, MailUrl, Switch};
 use crate::contacts::Contacts;
 use crate::events;
 use crate::gate::{self, Kept};
@@ -58,10 +60,11 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let seller = BuyerId::new(SELLER).expect("a constant name");
     let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
     let contacts = Contacts::open(&config.sql_url).await?;
-    let events::Opened { sink, source, dead } = events::open(config, ledger.clone()).await?;
+    let events::Opened { sink, source, dead, intake } = events::open(config, ledger.clone()).await?;
     let ports = Ports {
         host: host.clone(),
         gate,
+        intake,
         ledger: ledger.clone(),
         coupons: ledger.clone(),
         payment: Arc::new(payment),
@@ -77,8 +80,13 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let settings = Settings {
         reserve_max: size(config.batch_reserve_max),
         accept_max: size(config.batch_accept_max),
+        intake_max: size(config.batch_intake_max),
         payment_lanes: size(config.payment_lanes),
         keep_versions: days(config.retention_versions_d),
+        volatile_log: match config.sale_intake {
+            Intake::VolatileLog => VolatileLog::Allowed,
+            Intake::Ledger | Intake::Log => VolatileLog::Refused,
+        },
         keep_events: (config.retention_outbox_d > 0).then(|| days(config.retention_outbox_d)),
         ..Settings::default()
     };

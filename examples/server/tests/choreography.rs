@@ -64,6 +64,7 @@ impl Street {
         let ports = Ports {
             host: host.clone(),
             gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
+            intake: None,
             ledger: ledger.clone(),
             coupons: ledger.clone(),
             payment: Arc::new(WalletGateway::new(&host, &rows, &BuyerId::new("seller").unwrap())),

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::coupon::{At, Campaign, ClaimRefusal, Coupon, CouponLedger, CouponRefusal, Opening};
-use crate::engine::lane::{Answer, Placed};
+use crate::engine::intake::Taken;
+use crate::engine::lane::{Answer, Lane, Placed};
 use crate::engine::stock::Stock;
 use crate::engine::workers::Workers;
 use crate::error::{BackendError, Error, ErrorKind};
 use crate::event::{Event, Fact, Outbox};
 use crate::id::{BuyerId, CampaignId, ContentHash, CouponId, Key, Method, OrderId, SaleId};
-use crate::order::OrderRefusal;
+use crate::order::{OrderRefusal, Recorded};
 use crate::payment::Split;
 use crate::sale::Lines;
 use crate::stock::{Accept, ChangeRefusal, Counted, ReserveRefusal, Standing, Then};
@@ -47,6 +48,24 @@ pub struct Claimed {
     pub coupon: Coupon,
     /// First answer or repeat.
     pub answer: Answer,
+}
+
+/// What a claim that was to be recorded is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenClaim {
+    /// Held and recorded: the ledger has not decided. The coupon that it would get has this name.
+    Recorded(CouponId, Arc<Recorded>),
+    /// The ledger had decided it before.
+    Claimed(Claimed),
+}
+
+/// A claim on its way: what the ledger is asked, and what it is about.
+struct Claim {
+    terms: Arc<Campaign>,
+    window: Opening,
+    coupon: Coupon,
+    lane: Arc<Lane>,
+    accept: Accept,
 }
 
 /// Where a campaign stands.
@@ -121,6 +140,50 @@ impl Coupons {
         member: &BuyerId,
         key: Key,
     ) -> Result<Claimed, Error<ClaimRefusal>> {
+        let Claim { terms, window, coupon, lane, accept } = self.ask(campaign, member, &key).await?;
+        match lane.place(accept, Standing::Public).await {
+            Ok(placed) => self.claimed(&terms, coupon, placed).await,
+            Err(Error::Refused(refusal)) => Err(refused(&terms, &window, coupon.id, refusal)),
+            Err(Error::Backend(error)) => Err(Error::Backend(error)),
+        }
+    }
+
+    /// Records the claim of a coupon of the window that is open now: held by the gate, appended to the log, answered. The ledger issues it, or
+    /// refuses it, later: [`Coupons::coupon`] finds it then, [`Coupons::recorded`] until then, and a repeat is told how it was decided.
+    ///
+    /// # Errors
+    /// As [`Coupons::claim`]; *misconfigured* where no log is wired.
+    ///
+    /// # Cancel safety
+    /// As [`Coupons::claim`].
+    pub async fn record(
+        &self,
+        campaign: &CampaignId,
+        member: &BuyerId,
+        key: Key,
+    ) -> Result<TakenClaim, Error<ClaimRefusal>> {
+        let Claim { terms, window, coupon, lane, accept } = self.ask(campaign, member, &key).await?;
+        match lane.record(accept).await {
+            // Of a repeat across the edge of a window it is the first claim that is recorded.
+            Ok(Taken::Recorded(record)) => match &record.accept.then {
+                Then::Issue(coupon) => Ok(TakenClaim::Recorded(coupon.id.clone(), record)),
+                _ => Err(BackendError::corrupt("coupons.record", "the record of a claim issues no coupon").into()),
+            },
+            Ok(Taken::Decided(placed)) => self.claimed(&terms, coupon, placed).await.map(TakenClaim::Claimed),
+            Err(Error::Refused(refusal)) => Err(refused(&terms, &window, coupon.id, refusal)),
+            Err(Error::Backend(error)) => Err(Error::Backend(error)),
+        }
+    }
+
+    /// The recorded claim of this coupon, if this node knows of one and the ledger has not decided it; see
+    /// [`Orders::status`](crate::engine::Orders::status) for what a node knows.
+    #[must_use]
+    pub fn recorded(&self, coupon: &CouponId) -> Option<Arc<Recorded>> {
+        self.stock.lanes().street.recorded.of(coupon.as_str())
+    }
+
+    /// What the ledger is to be asked for a claim.
+    async fn ask(&self, campaign: &CampaignId, member: &BuyerId, key: &Key) -> Result<Claim, Error<ClaimRefusal>> {
         let unknown = || Error::Refused(ClaimRefusal::UnknownCampaign(campaign.clone()));
         let terms = self.terms(campaign).await?.ok_or_else(unknown)?;
         let now = self.now();
@@ -132,7 +195,7 @@ impl Coupons {
         let sale = self.window_sale(&terms, &window).await?;
         let coupon = terms.coupon(&window, member, now).map_err(|bad| defect(&bad))?;
         let accept = Accept {
-            id: OrderId::scoped(member, campaign.as_str(), &key).map_err(|bad| defect(&bad))?,
+            id: OrderId::scoped(member, campaign.as_str(), key).map_err(|bad| defect(&bad))?,
             // The window is left out: a repeat across its edge is the same claim, and finds the coupon of the first.
             hash: ContentHash::over([b"claim".as_slice(), campaign.as_str().as_bytes()]),
             lines: Lines::one(&Campaign::item(), Quantity::MIN),
@@ -145,11 +208,7 @@ impl Coupons {
             trace: self.trace,
         };
         let lane = self.stock.lane(&sale).await.map_err(|_| unavailable())?;
-        match lane.place(accept, Standing::Public).await {
-            Ok(placed) => self.claimed(&terms, coupon, placed).await,
-            Err(Error::Refused(refusal)) => Err(refused(&terms, &window, coupon.id, refusal)),
-            Err(Error::Backend(error)) => Err(Error::Backend(error)),
-        }
+        Ok(Claim { terms, window, coupon, lane, accept })
     }
 
     /// The coupon of an answer: of a repeat, the one of the first.
@@ -294,15 +353,17 @@ fn unavailable() -> Error<ClaimRefusal> {
 /// What a claimant is told of stock's refusal.
 fn refused(terms: &Campaign, window: &Opening, coupon: CouponId, refusal: OrderRefusal) -> Error<ClaimRefusal> {
     let next_opens_at = terms.next_after(window);
+    let over = || match next_opens_at {
+        Some(opens_at) => ClaimRefusal::NotOpen { opens_at },
+        None => ClaimRefusal::Ended,
+    };
     Error::Refused(match refusal {
         OrderRefusal::Gate(ReserveRefusal::Conflict) => ClaimRefusal::Conflict,
         OrderRefusal::Gate(ReserveRefusal::Paused) => ClaimRefusal::Paused,
         // The gate's clock decides at the edge of a window (hole 37).
         OrderRefusal::Gate(ReserveRefusal::NotOpen { opens_at }) => ClaimRefusal::NotOpen { opens_at },
-        OrderRefusal::Gate(ReserveRefusal::Closed) => match next_opens_at {
-            Some(opens_at) => ClaimRefusal::NotOpen { opens_at },
-            None => ClaimRefusal::Ended,
-        },
+        OrderRefusal::Gate(ReserveRefusal::Closed) => over(),
+        OrderRefusal::Ledger(order) if order.reason == Some(crate::order::Reason::Closed) => over(),
         OrderRefusal::Gate(ReserveRefusal::Limit { by, .. }) => ClaimRefusal::AlreadyClaimed { coupon, by },
         OrderRefusal::Gate(ReserveRefusal::AllHeld { .. }) => ClaimRefusal::AllHeld,
         OrderRefusal::Ledger(order) if order.reason == Some(crate::order::Reason::BuyerLimit) => {

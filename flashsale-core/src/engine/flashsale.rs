@@ -48,10 +48,11 @@ impl FlashSale {
     /// All of it over these ports.
     ///
     /// # Errors
-    /// [`ConfigError::Bound`], [`ConfigError::Volatile`], in this order.
+    /// [`ConfigError::Bound`], [`ConfigError::Volatile`], [`ConfigError::VolatileLog`], in this order.
     pub fn new(ports: Ports, settings: Settings) -> Result<Self, ConfigError> {
         let ledger: Arc<dyn StockLedger> = ports.ledger.clone();
-        let stock = Stock::with(ports.host.clone(), Some(ports.gate.clone()), ledger, settings)?;
+        let (gate, log) = (Some(ports.gate.clone()), ports.intake.clone());
+        let stock = Stock::with_log(ports.host.clone(), gate, ledger, log, settings)?;
         let driver = Driver::new(ports.ledger.clone(), stock.lanes().clone());
         let orders = Orders::new(stock.clone(), driver.clone(), ports.outbox.clone());
         let coupons = Coupons::new(stock.clone(), ports.coupons.clone()).telling(ports.outbox.clone());
@@ -85,6 +86,7 @@ impl FlashSale {
         let ports = Ports {
             host,
             gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
+            intake: None,
             ledger: Arc::new(ledger.clone()),
             coupons: Arc::new(ledger.clone()),
             payment: Arc::new(payment),
@@ -129,6 +131,9 @@ impl FlashSale {
             })
             .with(pass::Notify(self.desk.clone()))
             .with(pass::Prune { street: street.clone(), outbox: ports.outbox.clone() });
+        if let Some(log) = &ports.intake {
+            workers = workers.with(pass::Intake { lanes: self.stock.lanes().clone(), log: log.clone() });
+        }
         for consumer in self.events.consumers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             workers = workers.with(consume(consumer.clone()));
         }

@@ -1,7 +1,7 @@
-//! One sale's way from the gate to the ledger: two queues, two atomic steps.
+//! One sale's way from the gate to the ledger: two queues, two atomic steps. A third leads from the gate to the log.
 //!
-//! `reserve` in batches, then `accept` in batches; losers leave after the first. No step belongs to a caller's future, so one
-//! that hangs up tears nothing.
+//! `reserve` in batches, then `accept` in batches, or `append` where the request is to be recorded; losers leave after the first. No step
+//! belongs to a caller's future, so one that hangs up tears nothing.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +12,10 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::Settings;
 use crate::engine::batch::{Batched, Pushed, start};
 use crate::engine::host::Host;
+use crate::engine::intake::{Register, Taken};
 use crate::error::{BackendError, Error, ErrorKind};
 use crate::id::SaleId;
-use crate::order::OrderRefusal;
+use crate::order::{IntakeLog, OrderRefusal, Recorded};
 use crate::sale::SaleState;
 use crate::stock::{
     Accept, Acceptance, Order, OrderState, Reservation, Reserve, ReserveRefusal, Reserved, Standing, StockGate,
@@ -46,11 +47,24 @@ pub enum Answer {
 
 pub(crate) type PlaceResult = Result<Placed, Error<OrderRefusal>>;
 
+/// What a caller waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// The ledger has decided.
+    Decided,
+    /// The log has it.
+    Recorded,
+}
+
+/// What a job is told.
+type JobResult = Result<Taken, Error<OrderRefusal>>;
+
 /// A request on its way.
 #[derive(Debug)]
 struct Job {
     accept: Accept,
     standing: Standing,
+    until: Until,
     /// How often it came back from the ledger because its hold had ended.
     rounds: u8,
     reply: Reply,
@@ -59,12 +73,12 @@ struct Job {
 /// Tells the caller, once; a job that is lost tells him that its outcome is unknown.
 #[derive(Debug)]
 struct Reply {
-    to: oneshot::Sender<PlaceResult>,
+    to: oneshot::Sender<JobResult>,
     _in_flight: Entered,
 }
 
 impl Reply {
-    fn send(self, result: PlaceResult) {
+    fn send(self, result: JobResult) {
         // A caller that hung up does not hear it; what was decided stands.
         let _ = self.to.send(result);
     }
@@ -124,6 +138,9 @@ pub(crate) struct Street {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) gate: Option<Arc<dyn StockGate>>,
     pub(crate) ledger: Arc<dyn StockLedger>,
+    pub(crate) log: Option<Arc<dyn IntakeLog>>,
+    /// What is recorded, as far as this node knows.
+    pub(crate) recorded: Register,
     pub(crate) settings: Settings,
     /// Woken when facts were written.
     pub(crate) told: Notify,
@@ -139,7 +156,10 @@ pub(crate) struct Lane {
     pub(crate) terms: Totals,
     reserve: Batched<Job>,
     accept: Batched<Job>,
+    append: Batched<Job>,
     broken_until: AtomicI64,
+    /// The same for the log.
+    log_broken_until: AtomicI64,
     /// Set when the ledger was found to be older than the gate: the sale halts.
     halted: Mutex<Option<BackendError>>,
     /// At most one load at a time.
@@ -155,7 +175,9 @@ impl Lane {
             terms,
             reserve: Batched::new(settings.reserve_max, settings.queue_max),
             accept: Batched::new(settings.accept_max, usize::MAX),
+            append: Batched::new(settings.intake_max, usize::MAX),
             broken_until: AtomicI64::new(0),
+            log_broken_until: AtomicI64::new(0),
             halted: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
         }
@@ -166,22 +188,55 @@ impl Lane {
     /// # Cancel safety
     /// Dropping the future tears nothing: the request goes on, and a repeat under the same id finds its outcome.
     pub(crate) async fn place(self: &Arc<Self>, accept: Accept, standing: Standing) -> PlaceResult {
+        if self.broken_until.load(Ordering::Relaxed) > self.street.host.now().ms() {
+            self.may_pass(&accept)?;
+            return Err(unavailable("the ledger was not reachable a moment ago"));
+        }
+        match self.go(accept, standing, Until::Decided).await? {
+            Taken::Decided(placed) => Ok(placed),
+            Taken::Recorded(_) => Err(BackendError::corrupt("checkout.place", "recorded, and not asked to").into()),
+        }
+    }
+
+    /// Records an order in the log: held, recorded, answered. One that the ledger has decided before is answered so.
+    ///
+    /// # Cancel safety
+    /// As [`Lane::place`].
+    pub(crate) async fn record(self: &Arc<Self>, accept: Accept) -> JobResult {
+        if self.street.log.is_none() {
+            let why = "there is no log: the port `intake` is empty";
+            return Err(BackendError::new(ErrorKind::Misconfigured, "checkout.record", why).into());
+        }
+        // No holds for what cannot be recorded (hole 24). A ledger that is away is no reason: that is what the log is for.
+        if self.log_broken_until.load(Ordering::Relaxed) > self.street.host.now().ms() {
+            self.may_pass(&accept)?;
+            return Err(unavailable("the log was not reachable a moment ago"));
+        }
+        self.go(accept, Standing::Public, Until::Recorded).await
+    }
+
+    /// What is refused before anybody is asked.
+    fn may_pass(&self, accept: &Accept) -> Result<(), Error<OrderRefusal>> {
         if let Some(line) = accept.lines.iter().find(|line| !self.terms.items.iter().any(|i| i.item == line.item)) {
             return Err(Error::Refused(OrderRefusal::UnknownItem { item: line.item.clone() }));
         }
-        if let Some(error) = self.halted() {
-            return Err(Error::Backend(error));
-        }
-        if self.broken_until.load(Ordering::Relaxed) > self.street.host.now().ms() {
-            return Err(unavailable("the ledger was not reachable a moment ago"));
-        }
+        self.halted().map_or(Ok(()), |error| Err(Error::Backend(error)))
+    }
+
+    async fn go(self: &Arc<Self>, accept: Accept, standing: Standing, until: Until) -> JobResult {
+        self.may_pass(&accept)?;
         let (to, from) = oneshot::channel();
         let reply = Reply { to, _in_flight: self.street.in_flight.entered() };
-        let job = Job { accept, standing, rounds: 0, reply };
-        let first = if self.street.gate.is_some() { &self.reserve } else { &self.accept };
+        let job = Job { accept, standing, until, rounds: 0, reply };
+        let first = match (&self.street.gate, until) {
+            (Some(_), _) => &self.reserve,
+            (None, Until::Decided) => &self.accept,
+            (None, Until::Recorded) => &self.append,
+        };
         match first.push(job) {
             Pushed::Queued => {}
             Pushed::Work if self.street.gate.is_some() => self.work_reserve(),
+            Pushed::Work if until == Until::Recorded => self.work_append(),
             Pushed::Work => self.work_accept(),
             Pushed::Full(job) => job.reply.send(Err(unavailable("too many requests are waiting"))),
         }
@@ -209,6 +264,12 @@ impl Lane {
         start(&*self.street.host, Box::pin(work));
     }
 
+    fn work_append(self: &Arc<Self>) {
+        let lane = self.clone();
+        let work = async move { lane.append.work(|jobs| lane.append_batch(jobs)).await };
+        start(&*self.street.host, Box::pin(work));
+    }
+
     /// Step 1: the gate holds or refuses.
     async fn reserve_batch(self: &Arc<Self>, jobs: Vec<Job>) {
         let Some(gate) = self.street.gate.clone() else { return };
@@ -228,24 +289,39 @@ impl Lane {
             }
             Err(error) => return fail(jobs, &error),
         };
-        let mut held = Vec::new();
+        let (mut held, mut to_record) = (Vec::new(), Vec::new());
         for (mut job, answer) in jobs.into_iter().zip(answers) {
             match answer {
                 Ok(Reserved::Held(hold)) => {
                     job.accept.hold = Some((hold.epoch, hold.no));
-                    held.push(job);
+                    if job.until == Until::Recorded { to_record.push(job) } else { held.push(job) }
                 }
                 // The ledger has decided this id; it tells how.
                 Ok(Reserved::Done(_)) => {
                     job.accept.hold = None;
                     held.push(job);
                 }
-                Err(refusal) => job.reply.send(Err(Error::Refused(refusal.into()))),
+                Err(refusal) => {
+                    let told = self.known_record(&job, &refusal).map(Taken::Recorded);
+                    job.reply.send(told.ok_or(Error::Refused(refusal.into())));
+                }
             }
         }
         if matches!(self.accept.push_all(held), Pushed::Work) {
             self.work_accept();
         }
+        if !to_record.is_empty() && matches!(self.append.push_all(to_record), Pushed::Work) {
+            self.work_append();
+        }
+    }
+
+    /// The record of a request that the gate refuses now: its hold has ended, the log has it all the same.
+    fn known_record(&self, job: &Job, refusal: &ReserveRefusal) -> Option<Arc<Recorded>> {
+        if job.until != Until::Recorded || *refusal == ReserveRefusal::Conflict {
+            return None;
+        }
+        let record = self.street.recorded.of(job.accept.id.as_str());
+        record.filter(|record| record.sale == self.sale && record.accept.hash == job.accept.hash)
     }
 
     /// Reserves; loads the gate first if it is empty; repeats once if the outcome is unknown.
@@ -300,7 +376,7 @@ impl Lane {
         let mut again = Vec::new();
         for (mut job, answer) in jobs.into_iter().zip(accepted.answers) {
             match outcome(answer, &self.terms, now) {
-                Some(result) => job.reply.send(result),
+                Some(result) => job.reply.send(result.map(Taken::Decided)),
                 None if job.rounds == 0 && self.street.gate.is_some() => {
                     job.rounds = 1;
                     again.push(job);
@@ -314,6 +390,62 @@ impl Lane {
         if let Some(update) = accepted.update {
             self.street.told.notify_one();
             self.hint(&update).await;
+        }
+    }
+
+    /// The other second step: the log has the requests for good, in the order of their holds, before their callers are told so.
+    async fn append_batch(self: &Arc<Self>, jobs: Vec<Job>) {
+        let Some(log) = &self.street.log else { return };
+        let at = self.street.host.now();
+        let record = |job: &Job| Recorded { sale: self.sale.clone(), accept: job.accept.clone(), at };
+        let batch: Vec<Recorded> = jobs.iter().map(record).collect();
+        match log.append(&batch).await {
+            Ok(()) => {
+                for (job, record) in jobs.into_iter().zip(batch) {
+                    let record = Arc::new(record);
+                    self.street.recorded.put(&record);
+                    job.reply.send(Ok(Taken::Recorded(record)));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Data && jobs.len() > 1 => self.halve(jobs, Half::Append).await,
+            // It may be in the log all the same. The repeat is appended again, under the same id and the same hold (hole 35).
+            Err(error) => {
+                if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Unknown) {
+                    let until = self.street.host.now().after(BREAK);
+                    self.log_broken_until.store(until.ms(), Ordering::Relaxed);
+                }
+                fail(jobs, &error);
+            }
+        }
+    }
+
+    /// Has the ledger decide what the log recorded; the gate gets a hint.
+    pub(crate) async fn accept_recorded(&self, batch: &[Accept]) -> Result<Vec<Acceptance>, BackendError> {
+        let mut answer = self.street.ledger.accept(&self.sale, batch).await;
+        if matches!(&answer, Err(error) if error.outcome_is_unknown()) {
+            answer = self.street.ledger.accept(&self.sale, batch).await;
+        }
+        let accepted = answer?;
+        if accepted.answers.len() != batch.len() {
+            return Err(BackendError::unknown("ledger.accept", "another number of answers than orders"));
+        }
+        if let Some(update) = accepted.update {
+            self.street.told.notify_one();
+            self.hint(&update).await;
+        }
+        Ok(accepted.answers)
+    }
+
+    /// Holds units again for recorded requests whose hold has ended.
+    pub(crate) async fn reserve_recorded(
+        self: &Arc<Self>,
+        requests: &[Reserve],
+    ) -> Result<Vec<Result<Reserved, ReserveRefusal>>, BackendError> {
+        match &self.street.gate {
+            Some(gate) => self.reserve_loaded(&**gate, requests).await,
+            None => {
+                Err(BackendError::unavailable("gate.reserve", "a gate serves this sale, and this process has none"))
+            }
         }
     }
 
@@ -333,6 +465,7 @@ impl Lane {
             match half {
                 Half::Reserve => Box::pin(self.reserve_batch(part)).await,
                 Half::Accept => Box::pin(self.accept_batch(part)).await,
+                Half::Append => Box::pin(self.append_batch(part)).await,
             }
         }
     }
@@ -342,6 +475,7 @@ impl Lane {
 enum Half {
     Reserve,
     Accept,
+    Append,
 }
 
 /// What a buyer is told of the ledger's answer; `None`: his hold had ended, reserve again.

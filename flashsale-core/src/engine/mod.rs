@@ -2,7 +2,7 @@
 //!
 //! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
 //! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
-//! the gateway, *recover* what is due, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! the gateway, *recover* what is due, *intake* the log to the ledger, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
 //! come from a [`Host`].
 
 mod batch;
@@ -12,6 +12,7 @@ mod flashsale;
 mod follow;
 mod handler;
 mod host;
+mod intake;
 mod lane;
 mod letters;
 mod load;
@@ -24,9 +25,10 @@ mod street;
 mod wallet;
 mod workers;
 
-pub use coupons::{CampaignView, Claimed, Coupons};
+pub use coupons::{CampaignView, Claimed, Coupons, TakenClaim};
 pub use flashsale::{Events, FlashSale};
 pub use host::{Host, Task, TokioHost};
+pub use intake::{Status, Taken};
 pub use lane::{Answer, Placed};
 pub use letters::{Dealt, LetterRefusal, Letters};
 pub use notices::notice_of;

@@ -164,6 +164,7 @@ mod tests {
     use super::*;
     use crate::config::Settings;
     use crate::engine::host::{Host, Task};
+    use crate::engine::intake::Register;
     use crate::engine::pass::Notify;
     use crate::engine::workers::Workers;
     use crate::memory::MemoryLedger;
@@ -248,6 +249,8 @@ mod tests {
                 host: host.clone(),
                 gate: None,
                 ledger: Arc::new(ledger.clone()),
+                log: None,
+                recorded: Register::default(),
                 settings: Settings::default(),
                 told: Wake::new(),
                 in_flight: Arc::default(),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::engine::drive::{Driven, Driver, Inbound};
+use crate::engine::intake::{Status, Taken};
 use crate::engine::lane::PlaceResult;
 use crate::engine::stock::Stock;
-use crate::error::{BackendError, Error};
+use crate::error::{BackendError, Error, ErrorKind};
 use crate::event::{Event, Outbox};
 use crate::id::OrderId;
 use crate::order::{
@@ -79,6 +80,49 @@ impl Orders {
         purchase.checked_lines().map_err(|bad| Error::Refused(OrderRefusal::Lines(bad)))?;
         let within = self.stock.lane(&purchase.sale).await?.terms.pay_within;
         self.stock.place(purchase, Then::Pay { within }).await
+    }
+
+    /// Records an order: held by the gate, appended to the log, answered. The ledger decides it later, in the order of the log
+    /// ([`Orders::status`] tells how); its payment follows by itself.
+    ///
+    /// One that the ledger has decided before is answered so: [`Taken::Decided`], or its refusal.
+    ///
+    /// # Errors
+    /// [`OrderRefusal`] in its precedence order. A [`BackendError`] means that nothing was promised, and that the request may be decided all
+    /// the same: repeat with the same key, it cannot be decided twice. *Misconfigured* where no log is wired.
+    ///
+    /// # Cancel safety
+    /// Dropping the future tears nothing; a repeat under the same key finds the outcome.
+    pub async fn record(&self, purchase: &Purchase) -> Result<Taken, Error<OrderRefusal>> {
+        purchase.checked_lines().map_err(|bad| Error::Refused(OrderRefusal::Lines(bad)))?;
+        let within = self.stock.lane(&purchase.sale).await?.terms.pay_within;
+        self.stock.record(purchase, Then::Pay { within }).await
+    }
+
+    /// Where a request stands, and the ledger's time. `None`: the ledger has not decided it, and this node does not know that it is recorded.
+    ///
+    /// A node knows what it recorded, and what others recorded while its workers ran, the last 65,536 of them. So `None` is no *no*: who was
+    /// told *recorded* elsewhere, or got no answer, repeats his request.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn status(&self, id: &OrderId) -> Result<(Option<Status>, Timestamp), BackendError> {
+        // The record first: what the ledger decides in between is found as decided.
+        let record = self.stock.lanes().street.recorded.of(id.as_str()).filter(|record| record.id() == id);
+        let (order, now) = self.load(id).await?;
+        Ok((order.map(Status::Decided).or(record.map(Status::Recorded)), now))
+    }
+
+    /// Has recorded requests that could not be decided, and were set aside, decided again: at most `max`, oldest first; tells how many.
+    /// Ids make it safe: what was decided meanwhile stays as it is.
+    ///
+    /// # Errors
+    /// [`BackendError`]; *misconfigured* where no log is wired.
+    pub async fn recall(&self, max: usize) -> Result<usize, BackendError> {
+        match &self.stock.lanes().street.log {
+            Some(log) => log.recall(max).await,
+            None => Err(BackendError::new(ErrorKind::Misconfigured, "intake.recall", "there is no log")),
+        }
     }
 
     /// The buyer changes his mind. An order whose payment is under way turns `closing` first. Repeats change nothing.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{ConfigError, Settings, VolatileLedger};
+use crate::config::{ConfigError, Settings, VolatileLedger, VolatileLog};
 use crate::engine::host::{Host, TokioHost};
+use crate::engine::intake::{Register, Taken};
 use crate::engine::lane::{InFlight, Lane, PlaceResult, Street};
 use crate::engine::street::Lanes;
 use crate::engine::workers::Workers;
 use crate::engine::{lost, pass};
 use crate::error::{BackendError, Error};
 use crate::id::{Key, OrderId, SaleId};
-use crate::order::{OrderRefusal, Purchase};
+use crate::order::{IntakeLog, OrderRefusal, Purchase};
 use crate::sale::{Sale, TermsError};
 use crate::stock::{
     Accept, Cancel, Cancelled, Change, ChangeRefusal, Durability, Level, Lost, Reason, Reservation, Reserve, Reserved,
@@ -60,14 +61,31 @@ impl Stock {
         ledger: Arc<dyn StockLedger>,
         settings: Settings,
     ) -> Result<Self, ConfigError> {
+        Self::with_log(host, gate, ledger, None, settings)
+    }
+
+    /// The same before a log.
+    pub(crate) fn with_log(
+        host: Arc<dyn Host>,
+        gate: Option<Arc<dyn StockGate>>,
+        ledger: Arc<dyn StockLedger>,
+        log: Option<Arc<dyn IntakeLog>>,
+        settings: Settings,
+    ) -> Result<Self, ConfigError> {
         settings.check()?;
         if ledger.durability() == Durability::Volatile && settings.volatile == VolatileLedger::Refused {
             return Err(ConfigError::Volatile);
+        }
+        let forgets = log.as_ref().is_some_and(|log| log.durability() == Durability::Volatile);
+        if forgets && settings.volatile_log == VolatileLog::Refused {
+            return Err(ConfigError::VolatileLog);
         }
         let street = Street {
             host,
             gate,
             ledger,
+            log,
+            recorded: Register::default(),
             settings,
             told: tokio::sync::Notify::new(),
             in_flight: Arc::new(InFlight::default()),
@@ -106,6 +124,11 @@ impl Stock {
         let accept = self.accept(purchase, then)?;
         let lane = self.lane(&purchase.sale).await?;
         lane.place(accept, Standing::Public).await
+    }
+
+    pub(crate) async fn record(&self, purchase: &Purchase, then: Then) -> Result<Taken, Error<OrderRefusal>> {
+        let accept = self.accept(purchase, then)?;
+        self.lane(&purchase.sale).await?.record(accept).await
     }
 
     pub(crate) async fn lane(&self, sale: &SaleId) -> Result<Arc<Lane>, Error<OrderRefusal>> {

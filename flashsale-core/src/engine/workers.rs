@@ -36,6 +36,8 @@ pub enum Work {
     Charge,
     /// Looks after orders whose time has come.
     Recover,
+    /// Has the ledger decide what a log recorded.
+    Intake,
     /// Keeps what members are to be told, and hands it over.
     Notices,
     /// Forgets what is old.
@@ -46,12 +48,13 @@ pub enum Work {
 
 impl Work {
     /// All of it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Follow,
         Self::Relay,
         Self::Saga,
         Self::Charge,
         Self::Recover,
+        Self::Intake,
         Self::Notices,
         Self::Prune,
         Self::Handlers,
@@ -65,6 +68,7 @@ impl Work {
             "consume:order" => Self::Saga,
             "charge" => Self::Charge,
             "recover" => Self::Recover,
+            "intake" => Self::Intake,
             "consume:notices" | "notify" => Self::Notices,
             "prune" => Self::Prune,
             handler if handler.starts_with("consume:") => Self::Handlers,

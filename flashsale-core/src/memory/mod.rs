@@ -8,12 +8,14 @@ mod audit;
 mod coupon;
 mod event;
 mod gate;
+mod intake;
 mod notice;
 mod order;
 mod payment;
 mod stock;
 
 pub use gate::{GateSnapshot, MemoryStockGate};
+pub use intake::MemoryIntakeLog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,7 @@
 
 mod error;
 mod facts;
+mod intake;
 mod port;
 mod purchase;
 mod saga;
@@ -15,6 +16,9 @@ mod table;
 pub use crate::stock::{Amounts, Order, OrderState, Reason};
 pub use error::{CancelRefusal, OrderRefusal, ReturnRefusal};
 pub use facts::{accepting, back, change_facts, ending, open_facts};
+#[cfg(feature = "mock")]
+pub use intake::MockIntakeLog;
+pub use intake::{IntakeLog, Polled, Recorded, SetAside};
 #[cfg(feature = "mock")]
 pub use port::MockOrderLedger;
 pub use port::{Append, Appended, OrderLedger, OrderQuery, Units};

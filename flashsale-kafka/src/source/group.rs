@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::error::{BackendError, ErrorKind};
-use flashsale_core::event::{Delivery, Event};
+use flashsale_core::event::Event;
 use futures_util::FutureExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -26,14 +27,43 @@ const REASON: usize = 200;
 /// How long going back to a place may take.
 const SEEK: Duration = Duration::from_secs(10);
 
+/// What a group's records are read as.
+pub(crate) trait Reads: Send + Sync + 'static {
+    /// What one of them is.
+    type Item: Send;
+
+    /// Reads one.
+    fn read<'a>(
+        prefix: &str,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        value: &[u8],
+    ) -> Result<Self::Item, Unread>;
+}
+
+/// Records are events.
+pub(crate) struct Events;
+
+impl Reads for Events {
+    type Item = Event;
+
+    fn read<'a>(
+        prefix: &str,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        value: &[u8],
+    ) -> Result<Event, Unread> {
+        wire::decode(prefix, headers, value)
+    }
+}
+
 /// A group's consumer.
-pub(super) struct Group {
+pub(crate) struct Group<R> {
     consumer: Arc<StreamConsumer<Watch>>,
     places: Shared,
     kind: Kind,
     name: String,
     prefix: String,
     dead: KafkaEventSink,
+    reads: PhantomData<R>,
 }
 
 /// Whether a dead letter has the record's own bytes.
@@ -60,7 +90,7 @@ impl ConsumerContext for Watch {
     }
 }
 
-impl fmt::Debug for Group {
+impl<R> fmt::Debug for Group<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("name", &self.name).field("places", &self.places).finish_non_exhaustive()
     }
@@ -70,8 +100,8 @@ fn lock(places: &Shared) -> MutexGuard<'_, Places> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Group {
-    pub(super) fn join(
+impl<R: Reads> Group<R> {
+    pub(crate) fn join(
         config: &KafkaConfig,
         kind: Kind,
         name: &str,
@@ -89,11 +119,11 @@ impl Group {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(failed)?;
         let (name, prefix) = (name.to_owned(), config.name().to_owned());
-        Ok(Self { consumer: Arc::new(consumer), places, kind, name, prefix, dead })
+        Ok(Self { consumer: Arc::new(consumer), places, kind, name, prefix, dead, reads: PhantomData })
     }
 
-    /// The next events, at most `max`.
-    pub(super) async fn poll(&self, max: usize) -> Result<Delivery, BackendError> {
+    /// The next records, at most `max`, and the place behind them.
+    pub(crate) async fn poll(&self, max: usize) -> Result<(u64, Vec<R::Item>), BackendError> {
         loop {
             self.back().await?;
             lock(&self.places).begin();
@@ -118,7 +148,7 @@ impl Group {
                 lock(&self.places).keep(position);
             }
             if !events.is_empty() {
-                return Ok(Delivery { position, events });
+                return Ok((position, events));
             }
             // Nothing for anybody. If deliveries before it are open, its place is kept with theirs.
             if lock(&self.places).is_first(position) {
@@ -130,7 +160,7 @@ impl Group {
     fn take(
         &self,
         received: Result<BorrowedMessage<'_>, KafkaError>,
-        events: &mut Vec<Event>,
+        events: &mut Vec<R::Item>,
         open: &mut Open,
     ) -> Result<(), BackendError> {
         let message = match received {
@@ -150,7 +180,7 @@ impl Group {
             let all = message.headers().into_iter().flat_map(|headers| headers.iter());
             all.map(|header| (header.key, header.value.unwrap_or_default()))
         };
-        match wire::decode(&self.prefix, headers(), message.payload().unwrap_or_default()) {
+        match R::read(&self.prefix, headers(), message.payload().unwrap_or_default()) {
             Ok(event) => events.push(event),
             Err(Unread::NewKind(kind)) => tracing::debug!(group = self.name, kind, "passed over"),
             Err(Unread::Bad(reason)) => {
@@ -171,7 +201,7 @@ impl Group {
 
     /// Keeps the place behind a delivery. It is with the brokers within a second, at the latest when a partition moves or the source
     /// is dropped.
-    pub(super) async fn keep(&self, position: u64) -> Result<(), BackendError> {
+    pub(crate) async fn keep(&self, position: u64) -> Result<(), BackendError> {
         let poison = lock(&self.places).poison(position);
         if let Err(error) = self.dead.send(poison.iter().map(|record| self.letter(record, Whole::Yes)).collect()).await
         {
@@ -207,7 +237,7 @@ impl Group {
     }
 
     /// Makes all that was not kept come again.
-    pub(super) async fn go_back(&self) -> Result<(), BackendError> {
+    pub(crate) async fn go_back(&self) -> Result<(), BackendError> {
         lock(&self.places).go_back();
         self.back().await
     }

@@ -15,7 +15,7 @@ use flashsale_core::event::{Delivery, EventSource, TOPICS};
 
 use crate::config::KafkaConfig;
 use crate::sink::KafkaEventSink;
-use group::Group;
+pub(crate) use group::{Events, Group, Reads};
 
 /// How long dropping the last clone of a source may take.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -50,22 +50,27 @@ impl Drop for Source {
     /// kept, and waits as long as they are away.
     fn drop(&mut self) {
         let groups = std::mem::take(self.groups.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let (leaving, left) = mpsc::channel::<()>();
-        for group in groups.into_values().flatten().flatten() {
-            let leaving = leaving.clone();
-            thread::spawn(move || {
-                drop(group);
-                drop(leaving);
-            });
-        }
-        drop(leaving);
-        // It ends when the last of them has dropped its end.
-        let _ = left.recv_timeout(LEAVE);
+        leave(groups.into_values().flatten().flatten());
     }
 }
 
+/// Drops groups, each in a thread of its own, and waits for them a moment.
+pub(crate) fn leave<G: Send + 'static>(groups: impl IntoIterator<Item = G>) {
+    let (leaving, left) = mpsc::channel::<()>();
+    for group in groups {
+        let leaving = leaving.clone();
+        thread::spawn(move || {
+            drop(group);
+            drop(leaving);
+        });
+    }
+    drop(leaving);
+    // It ends when the last of them has dropped its end.
+    let _ = left.recv_timeout(LEAVE);
+}
+
 /// What became of a group's consumer.
-type Joined = Result<Arc<Group>, BackendError>;
+type Joined = Result<Arc<Group<Events>>, BackendError>;
 
 /// Who shares events, and from where they begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +156,8 @@ impl EventSource for KafkaEventSource {
     }
 
     async fn poll(&self, group: &str, max: usize) -> Result<Delivery, BackendError> {
-        self.joined(group)?.poll(max).await
+        let (position, events) = self.joined(group)?.poll(max).await?;
+        Ok(Delivery { position, events })
     }
 
     async fn commit(&self, group: &str, position: u64) -> Result<(), BackendError> {

@@ -140,6 +140,9 @@ fn heard(evidence: &Evidence, wrong: &mut Vec<String>) {
             Heard::Nothing => {}
         }
     }
+    for id in evidence.history.recorded().iter().filter(|id| !rows.contains_key(id)) {
+        wrong.push(format!("G2: {id} was recorded and never decided"));
+    }
     for coupon in evidence.history.coupons() {
         let row = now(flashsale_core::coupon::CouponLedger::coupons(&evidence.ledger, std::slice::from_ref(&coupon)));
         if row.first().is_none_or(Option::is_none) {
@@ -147,7 +150,8 @@ fn heard(evidence: &Evidence, wrong: &mut Vec<String>) {
         }
     }
     if evidence.plan.exact() {
-        for row in rows.values().filter(|row| row.reason == Some(Reason::SoldOut)) {
+        // Without a hold it was recorded, and its hold had ended when its turn came.
+        for row in rows.values().filter(|row| row.reason == Some(Reason::SoldOut) && row.hold.is_some()) {
             wrong.push(format!("I13: {} was held and then refused as sold out", row.id));
         }
     }

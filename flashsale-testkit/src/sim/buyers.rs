@@ -1,10 +1,12 @@
 //! The buyers of a run: what they ask for, how they lose patience, and what they heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::coupon::ClaimRefusal;
+use flashsale_core::engine::{Status, Taken, TakenClaim};
+use flashsale_core::order::{Order, OrderRefusal, OrderState, Reason};
 use flashsale_core::{BuyerId, CampaignId, CouponId, Error, FlashSale, Key, OrderId, Purchase, SaleId};
 use futures_util::future::{Either, select};
 
@@ -46,6 +48,7 @@ pub struct History(Arc<Mutex<Heardof>>);
 struct Heardof {
     attempts: Vec<Attempt>,
     coupons: BTreeMap<CouponId, u32>,
+    recorded: BTreeSet<OrderId>,
     gone: u32,
 }
 
@@ -64,6 +67,12 @@ impl History {
     #[must_use]
     pub fn coupons(&self) -> Vec<CouponId> {
         self.lock().coupons.keys().cloned().collect()
+    }
+
+    /// All requests of which a buyer was told that they are recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<OrderId> {
+        self.lock().recorded.iter().cloned().collect()
     }
 
     /// How many buyers are done.
@@ -163,20 +172,37 @@ impl Buyer {
     async fn ask(&self, purchase: &Purchase) -> Heard {
         let Some(shop) = self.node() else { return Heard::Nothing };
         let patience = if self.world.chance(self.plan.fickle) { self.world.pick(300) } else { PATIENCE_MS };
+        if self.world.chance(self.plan.through_log) {
+            return self.record(&shop, purchase, patience).await;
+        }
         let Some(placed) = self.within(patience, shop.orders.place(purchase)).await else { return Heard::Nothing };
         match placed {
             Ok(placed) => Heard::Accepted(placed.order.hold.map(|(_, no)| no.0)),
-            Err(Error::Refused(refusal)) => {
-                let code = refusal.code().to_owned();
-                match refusal {
-                    flashsale_core::OrderRefusal::Ledger(_) | flashsale_core::OrderRefusal::Ended(_) => {
-                        Heard::RefusedForGood(code)
-                    }
-                    refusal => Heard::Refused(code, refusal.after().map(|no| no.0)),
-                }
-            }
-            Err(Error::Backend(_)) => Heard::Nothing,
+            Err(error) => failed(&error),
         }
+    }
+
+    /// Sends the request through the log, and looks at it, here and there, until it is decided.
+    async fn record(&self, shop: &FlashSale, purchase: &Purchase, patience: u64) -> Heard {
+        let Some(taken) = self.within(patience, shop.orders.record(purchase)).await else { return Heard::Nothing };
+        match taken {
+            Ok(Taken::Recorded(record)) => {
+                self.world.count("recorded");
+                self.world.say(format_args!("{} is recorded with {:?}", record.id(), record.no()));
+                self.history.lock().recorded.insert(record.id().clone());
+            }
+            Ok(Taken::Decided(placed)) => return Heard::Accepted(placed.order.hold.map(|(_, no)| no.0)),
+            Err(error) => return failed(&error),
+        }
+        for _ in 0..5 {
+            self.pause(2_000).await;
+            let Some(shop) = self.node() else { continue };
+            let status = self.within(PATIENCE_MS, shop.orders.status(&purchase.id())).await;
+            if let Some(Ok((Some(Status::Decided(order)), _))) = status {
+                return decided(&order);
+            }
+        }
+        Heard::Nothing
     }
 
     async fn claim(&self, member: &BuyerId) -> Option<CouponId> {
@@ -186,10 +212,20 @@ impl Buyer {
                 self.pause(1_000).await;
                 continue;
             };
-            let claim = shop.coupons.claim(&self.campaign, member, key.clone());
+            let claim = async {
+                if self.world.chance(self.plan.through_log) {
+                    return shop.coupons.record(&self.campaign, member, key.clone()).await;
+                }
+                shop.coupons.claim(&self.campaign, member, key.clone()).await.map(TakenClaim::Claimed)
+            };
             let Some(answer) = self.within(PATIENCE_MS, claim).await else { continue };
             match answer {
-                Ok(claimed) => {
+                Ok(TakenClaim::Recorded(_, record)) => {
+                    self.world.count("claim recorded");
+                    self.history.lock().recorded.insert(record.id().clone());
+                    self.pause(1_500).await;
+                }
+                Ok(TakenClaim::Claimed(claimed)) => {
                     self.world.say(format_args!("{member} gets coupon {}", claimed.coupon.id));
                     *self.history.lock().coupons.entry(claimed.coupon.id.clone()).or_default() += 1;
                     return Some(claimed.coupon.id);
@@ -221,5 +257,23 @@ impl Buyer {
             let heard = answer.map(|answer| answer.map(|order| order.state).map_err(|error| error.to_string()));
             self.world.say(format_args!("{id} returns: {heard:?}"));
         }
+    }
+}
+
+/// What is heard of a row that the ledger decided.
+fn decided(order: &Order) -> Heard {
+    match order.state {
+        OrderState::Refused => Heard::RefusedForGood(order.reason.map_or("refused", Reason::code).to_owned()),
+        OrderState::Cancelled if order.ver == 1 => Heard::RefusedForGood("cancelled".to_owned()),
+        _ => Heard::Accepted(order.hold.map(|(_, no)| no.0)),
+    }
+}
+
+fn failed(error: &Error<OrderRefusal>) -> Heard {
+    let Error::Refused(refusal) = error else { return Heard::Nothing };
+    let code = refusal.code().to_owned();
+    match refusal {
+        OrderRefusal::Ledger(_) | OrderRefusal::Ended(_) => Heard::RefusedForGood(code),
+        refusal => Heard::Refused(code, refusal.after().map(|no| no.0)),
     }
 }

@@ -12,7 +12,9 @@ use flashsale_core::coupon::{Campaign, Coupon, CouponLedger};
 use flashsale_core::engine::Task;
 use flashsale_core::event::{DeadLetter, DeadLetters, Event, Outbox, OutboxNo, Replay};
 use flashsale_core::notice::{Notice, NoticeKey, NoticeLedger, Notifier, Reach, Settled, Taken};
-use flashsale_core::order::{Append, Appended, Order, OrderLedger, OrderQuery, Units};
+use flashsale_core::order::{
+    Append, Appended, IntakeLog, Order, OrderLedger, OrderQuery, Polled, Recorded, SetAside, Units,
+};
 use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
 use flashsale_core::sale::Line;
 use flashsale_core::stock::{
@@ -59,6 +61,8 @@ pub enum Plant {
     UnitsNotGivenBack,
     /// A payment in doubt is treated as refused.
     UnknownIsDeclined,
+    /// The place in the log is kept before the ledger has decided.
+    CommitBeforeEffect,
 }
 
 /// The wire of one node. Its faults can be switched off for the end of a run.
@@ -281,6 +285,52 @@ impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
     async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
         let (backend, sale) = (self.backend.clone(), sale.clone());
         self.wire.carry("ledger.forget", async move { backend.forget(&sale, before, limit).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: IntakeLog + Clone + 'static> IntakeLog for Faulty<B> {
+    fn durability(&self) -> Durability {
+        self.backend.durability()
+    }
+    async fn append(&self, batch: &[Recorded]) -> Result<(), BackendError> {
+        carry!(self, "intake.append", append, batch)
+    }
+    async fn poll(&self, max: usize) -> Result<Polled, BackendError> {
+        // It is asked by whoever waits for it, or by nobody: there is no such thing as a poll that arrives late.
+        let rates = self.wire.rates();
+        self.wire.slow(rates).await;
+        if self.wire.world.chance(rates.lost) {
+            self.wire.world.count("call lost");
+            return Err(BackendError::unavailable("intake.poll", "the call is lost"));
+        }
+        let polled = self.backend.poll(max).await?;
+        if self.wire.plant == Plant::CommitBeforeEffect {
+            self.backend.commit(polled.position).await?;
+        }
+        self.wire.slow(rates).await;
+        if self.wire.world.chance(rates.reply_lost) {
+            self.wire.world.count("reply lost");
+            return Err(BackendError::unknown("intake.poll", "the reply is lost"));
+        }
+        Ok(polled)
+    }
+    async fn commit(&self, position: u64) -> Result<(), BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("intake.commit", async move { backend.commit(position).await }).await
+    }
+    async fn rewind(&self) -> Result<(), BackendError> {
+        carry!(self, "intake.rewind", rewind,)
+    }
+    async fn watch(&self, max: usize) -> Result<Vec<Recorded>, BackendError> {
+        self.backend.watch(max).await
+    }
+    async fn set_aside(&self, records: &[SetAside]) -> Result<(), BackendError> {
+        carry!(self, "intake.set_aside", set_aside, records)
+    }
+    async fn recall(&self, max: usize) -> Result<usize, BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("intake.recall", async move { backend.recall(max).await }).await
     }
 }
 

@@ -42,6 +42,10 @@ pub struct Plan {
     pub forgets: u32,
     /// How often the gate loses its last writes unnoticed, in a thousand seconds.
     pub loses_tail: u32,
+    /// How often a buyer sends his request through the log, in a thousand.
+    pub through_log: u32,
+    /// How often the log goes to another node, in a thousand seconds.
+    pub rebalances: u32,
     /// What the payment provider does.
     pub chances: Chances,
     /// How often a buyer cancels, returns or hangs up, in a thousand.
@@ -88,6 +92,8 @@ impl Plan {
             fickle: some(300),
             skew_ms: draw.pick(400),
             plant: Plant::Nothing,
+            through_log: some(1_000),
+            rebalances: some(300),
         }
     }
 
@@ -102,6 +108,8 @@ impl Plan {
             forgets: 0,
             loses_tail: 0,
             fickle: 0,
+            // Where the log lags behind the holds, the order is that of the log.
+            through_log: 0,
             gate: GateHome::Beside,
             ..plan
         }

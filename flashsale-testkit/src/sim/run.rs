@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::event::{InProcess, Outbox};
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryStockGate};
 use flashsale_core::notice::Recorded;
 use flashsale_core::order::{OrderLedger, Policy};
 use flashsale_core::payment::Scripted;
 use flashsale_core::stock::{StockGate, StockLedger};
-use flashsale_core::{Campaign, FlashSale, Item, Ports, Sale, Settings, Timestamp, VolatileLedger, won};
+use flashsale_core::{Campaign, FlashSale, Item, Ports, Sale, Settings, Timestamp, VolatileLedger, VolatileLog, won};
 
 use super::audit::{Evidence, audit};
 use super::buyers::{Buyer, History, Nodes};
@@ -60,6 +60,8 @@ struct Town {
     plan: Plan,
     ledger: MemoryLedger,
     gate: Mutex<MemoryStockGate>,
+    /// Beside the nodes, as on brokers: it forgets nothing.
+    log: MemoryIntakeLog,
     payment: Scripted,
     notices: Recorded,
     healed: Arc<AtomicBool>,
@@ -86,6 +88,7 @@ impl Town {
         let ports = Ports {
             host,
             gate: Arc::new(Faulty::new(self.gate(), wire())),
+            intake: Some(Arc::new(Faulty::new(self.log.another(), wire()))),
             ledger: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             coupons: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             payment: Arc::new(Faulty::new(self.payment.clone(), wire())),
@@ -105,9 +108,11 @@ impl Town {
             policy,
             reserve_max: 4,
             accept_max: 4,
+            intake_max: 8,
             events_max: 8,
             payment_lanes: 4,
             volatile: VolatileLedger::Allowed,
+            volatile_log: VolatileLog::Allowed,
             ..Settings::default()
         };
         let shop = FlashSale::new(ports, settings).expect("settings within bounds");
@@ -136,6 +141,11 @@ async fn mischief(town: Arc<Town>) {
             world.sleep(Duration::from_millis(world.pick(3_000))).await;
             world.say(format_args!("node {number} starts again"));
             town.start(number);
+        }
+        if world.chance(town.plan.rebalances) {
+            world.count("log moves to another node");
+            world.say("the log goes to whoever polls next");
+            town.log.rebalance();
         }
         if world.chance(town.plan.forgets) {
             world.count("gate forgets all");
@@ -166,6 +176,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         plan: plan.clone(),
         ledger: MemoryLedger::new(clock.clone(), seed),
         gate: Mutex::new(MemoryStockGate::new(clock)),
+        log: MemoryIntakeLog::default(),
         payment: Scripted::with(plan.chances, move |wait| naps.sleep(wait)),
         notices: Recorded::default(),
         healed: Arc::default(),
@@ -245,16 +256,16 @@ fn sales(town: &Town) -> Vec<flashsale_core::SaleId> {
     now(town.ledger.sales())
 }
 
-/// Orders that are due, events that are unsent.
-fn unsettled(town: &Town) -> (usize, usize) {
+/// Orders that are due, events that are unsent, records that are not decided.
+fn unsettled(town: &Town) -> (usize, usize, u64) {
     let unsent = now(town.ledger.unsent(None, 10)).len();
     let open = super::audit::open_orders(&town.ledger);
-    (open, unsent)
+    (open, unsent, town.log.left().0)
 }
 
 /// Nothing is due, nothing unsent, and each sale's gate stands where its ledger stands.
 fn settled(town: &Town, _: &Sale) -> bool {
-    if unsettled(town) != (0, 0) || !now(OrderLedger::due(&town.ledger, 1)).0.is_empty() {
+    if unsettled(town) != (0, 0, 0) || !now(OrderLedger::due(&town.ledger, 1)).0.is_empty() {
         return false;
     }
     sales(town).iter().all(|sale| {

@@ -7,6 +7,7 @@
 pub mod coupon_ledger;
 pub mod dead_letters;
 pub mod event_bus;
+pub mod intake_log;
 pub mod notice_ledger;
 pub mod notifier;
 pub mod order_ledger;

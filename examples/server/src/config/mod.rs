@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use config::{ConfigError as FileError, Source, ValueKind};
 
 pub use mail::{MailFrom, MailUrl, PublicUrl};
-pub use table::{Brokers, Config, Database, Entry, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE, TopicPrefix};
+pub use table::{
+    Brokers, Config, Database, Entry, Intake, KeyPrefix, Rate, RedisUrl, SqlUrl, Switch, TABLE, TopicPrefix,
+};
 
 /// What names in the environment begin with.
 const PREFIX: &str = "FLASHSALE_";
@@ -80,6 +82,12 @@ pub enum ConfigError {
     /// A development switch on an address that others can reach.
     #[error("{0} is on and http.bind is not loopback: anybody could be anybody. Switch it off or bind to 127.0.0.1")]
     Exposed(&'static str),
+    /// A log without the brokers that keep it.
+    #[error(
+        "sale.intake is log and kafka.brokers is none: nothing would keep what is told `recorded`. Name the brokers, or ask for \
+         sale.intake = volatile-log, which forgets it with this process"
+    )]
+    NoLog,
 }
 
 /// The text and the origin of every setting.
@@ -132,7 +140,7 @@ impl Values {
     /// The settings, checked.
     ///
     /// # Errors
-    /// [`ConfigError::Value`] for the first that is out of its bounds; [`ConfigError::Exposed`].
+    /// [`ConfigError::Value`] for the first that is out of its bounds; [`ConfigError::Exposed`]; [`ConfigError::NoLog`].
     pub fn config(&self) -> Result<Config, ConfigError> {
         let config = Config::read(self)?;
         if !config.http_bind.ip().is_loopback() {
@@ -141,6 +149,9 @@ impl Values {
                     return Err(ConfigError::Exposed(name));
                 }
             }
+        }
+        if config.sale_intake == Intake::Log && config.kafka_brokers.is_none() {
+            return Err(ConfigError::NoLog);
         }
         Ok(config)
     }
@@ -262,6 +273,19 @@ mod tests {
             assert!(TABLE[..n].iter().all(|other| other.key != entry.key), "{} stands twice", entry.key);
             assert!(entry.why.ends_with('.') && entry.why.matches(". ").count() == 0, "{}: {}", entry.key, entry.why);
         }
+    }
+
+    #[test]
+    fn a_log_needs_brokers_unless_a_volatile_one_is_asked_for_by_name() {
+        let read = |flags: &[(&str, &str)]| {
+            let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            Values::gather(None, [], flags).unwrap().config().map(|config| config.sale_intake)
+        };
+        assert_eq!(read(&[]), Ok(Intake::Ledger));
+        assert_eq!(read(&[("sale.intake", "log")]), Err(ConfigError::NoLog));
+        assert_eq!(read(&[("sale.intake", "log"), ("kafka.brokers", "b:1")]), Ok(Intake::Log));
+        assert_eq!(read(&[("sale.intake", "volatile-log")]), Ok(Intake::VolatileLog));
+        assert!(read(&[("sale.intake", "kafka")]).is_err());
     }
 
     #[test]

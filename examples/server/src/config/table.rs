@@ -52,6 +52,29 @@ impl Entry {
     }
 }
 
+/// For what an order, or a claim, waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Intake {
+    /// For the ledger's decision.
+    Ledger,
+    /// For the log on Kafka.
+    Log,
+    /// For a log in this process's memory.
+    VolatileLog,
+}
+
+impl Intake {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Log => "log",
+            Self::VolatileLog => "volatile-log",
+        }
+    }
+}
+
 /// Something that can be switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Switch {
@@ -176,6 +199,14 @@ impl Setting for Switch {
             "false" | "off" => Ok(Self::Off),
             _ => Err("it is true or false".to_owned()),
         }
+    }
+}
+
+impl Setting for Intake {
+    fn read(text: &str, _: Option<RangeInclusive<u64>>) -> Result<Self, String> {
+        let all = [Self::Ledger, Self::Log, Self::VolatileLog];
+        let found = all.into_iter().find(|intake| intake.word() == text);
+        found.ok_or_else(|| "it is ledger, log or volatile-log".to_owned())
     }
 }
 
@@ -377,12 +408,18 @@ settings! {
     "sale.pay_within_s" sale_pay_within_s: u64 = "600" in 0 to 604800,
         "How long a buyer has to pay, for sales that do not say",
         "Ten minutes suffice for a payment page.";
+    "sale.intake" sale_intake: Intake = "ledger",
+        "For what orders and claims wait: the `ledger` (the answer is durable), or the `log` on Kafka (the answer is `recorded`, the ledger decides later); `volatile-log` is a log in this process's memory",
+        "Only the ledger's answer needs no second look; a log is for a flood that the ledger cannot take at once, and needs `kafka.brokers`.";
     "batch.reserve_max" batch_reserve_max: u64 = "256" in 1 to 500,
         "The most requests in one call of the gate",
         "Larger batches gain little and delay the first of them.";
     "batch.accept_max" batch_accept_max: u64 = "256" in 1 to 500,
         "The most orders in one accepting transaction",
         "One commit for so many makes the disk's share of an order small; more only delays the first of them.";
+    "batch.intake_max" batch_intake_max: u64 = "500" in 1 to 500,
+        "The most recorded requests in one accepting transaction, and in one append to the log",
+        "Nobody waits for the first of them, so the batch is as large as it may be.";
     "payment.decline_rate" payment_decline_rate: Rate = "0.2",
         "How often the simulated provider declines",
         "One in five shows what becomes of units that come back.";

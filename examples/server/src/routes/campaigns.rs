@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use flashsale_core::engine::CampaignView;
+use flashsale_core::engine::{CampaignView, TakenClaim};
+use flashsale_core::order::Recorded;
 use flashsale_core::sale::Window;
 use flashsale_core::{BuyerId, Campaign, CampaignId, Coupon, CouponId, Method, Money, Quantity, Timestamp};
 use hyper::Request;
@@ -13,9 +14,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::orders::{RECORDED, look_again_ms};
 use super::sales::moment;
 use super::{Answer, Given, json, page_size, with, written};
 use crate::app::App;
+use crate::config::Intake;
 use crate::extract::{self, MEMBER, Name};
 use crate::meters::Answered;
 use crate::problem::{At, Problem};
@@ -271,15 +274,39 @@ impl<'a> CouponView<'a> {
     }
 }
 
+/// A claim that is held and recorded, and not decided yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ClaimRecorded<'a> {
+    /// The name of the coupon that it becomes.
+    id: &'a str,
+    /// `recorded`: not issued. The ledger decides it, in the order of the log; it may still refuse.
+    status: &'static str,
+    /// Its place in the order of arrival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no: Option<u64>,
+    /// When to look again.
+    refresh_after_ms: u64,
+}
+
+impl<'a> ClaimRecorded<'a> {
+    fn of(id: &'a CouponId, record: &Recorded) -> Self {
+        let no = record.no().map(|no| no.0);
+        Self { id: id.as_str(), status: RECORDED, no, refresh_after_ms: look_again_ms(record) }
+    }
+}
+
 /// Whether a coupon can be used at all at `now`.
 fn usable(coupon: &Coupon, now: Timestamp) -> bool {
     coupon.used_by.is_none() && now < coupon.expires_at
 }
 
 /// Claims the coupon of the window that is open.
+///
+/// While `sale.intake` is `log`, 202 with the status `recorded` means held and recorded, not issued: the claim is decided a moment later, and a
+/// repeat under the same key tells how.
 #[utoipa::path(post, path = "/v1/campaigns/{id}/coupons", tag = "coupons",
     params(("id" = String, Path), ("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header)),
-    responses((status = 201, body = CouponView), (status = 403, description = "not_open (with opens_at)"), (status = 404, description = "unknown_campaign"),
+    responses((status = 201, body = CouponView), (status = 202, description = "Recorded, to be decided", body = ClaimRecorded), (status = 403, description = "not_open (with opens_at)"), (status = 404, description = "unknown_campaign"),
         (status = 409, description = "already_claimed (with coupon, counted)"), (status = 410, description = "ended"), (status = 429, description = "exhausted, all_held; with Retry-After")))]
 async fn claim(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
@@ -289,14 +316,23 @@ async fn claim(State(app): State<App>, Name(id): Name, request: Request<Body>) -
         extract::nothing(&app, &parts.headers, body).await?;
         let id = CampaignId::new(&id).map_err(|_| unknown())?;
         let coupons = &app.flash().coupons;
-        let claimed = match extract::trace(&parts.headers) {
-            Some(trace) => coupons.traced(trace).claim(&id, &member, key).await,
-            None => coupons.claim(&id, &member, key).await,
+        let coupons = match extract::trace(&parts.headers) {
+            Some(trace) => &coupons.traced(trace),
+            None => coupons,
+        };
+        let claimed = match app.config().sale_intake {
+            Intake::Ledger => coupons.claim(&id, &member, key).await.map(TakenClaim::Claimed),
+            Intake::Log | Intake::VolatileLog => coupons.record(&id, &member, key).await,
         };
         claimed.map_err(|error| Problem::of_claim(&error, app.now()))
     };
     match claimed.await {
-        Ok(claimed) => {
+        Ok(TakenClaim::Recorded(id, record)) => {
+            app.meters().claimed(Answered::Recorded);
+            let response = json(StatusCode::ACCEPTED, &ClaimRecorded::of(&id, &record));
+            Ok(with(response, LOCATION, &format!("/v1/coupons/{id}")))
+        }
+        Ok(TakenClaim::Claimed(claimed)) => {
             let given = Given::from(claimed.answer);
             app.meters().claimed(if given == Given::First { Answered::First } else { Answered::Replayed });
             let response = written(StatusCode::CREATED, &CouponView::issued(&claimed.coupon), given);
@@ -347,10 +383,22 @@ async fn coupons(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Answer
 
 /// Shows a coupon.
 #[utoipa::path(get, path = "/v1/coupons/{id}", tag = "coupons", params(("id" = String, Path), ("Flashsale-Member" = String, Header)),
-    responses((status = 200, body = CouponView), (status = 404, description = "not_found: missing or somebody else's")))]
+    responses((status = 200, body = CouponView), (status = 202, description = "Its claim is recorded, to be decided", body = ClaimRecorded),
+        (status = 404, description = "not_found: missing or somebody else's")))]
 async fn coupon(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Answer {
     let member = extract::member(&app, &headers)?;
     let id = CouponId::new(&id).map_err(|_| Problem::not_found())?;
-    let coupon = app.flash().coupons.coupon(&member, &id).await?.ok_or_else(Problem::not_found)?;
-    Ok(json(StatusCode::OK, &CouponView::now(&coupon, app.now())))
+    if let Some(coupon) = app.flash().coupons.coupon(&member, &id).await? {
+        return Ok(json(StatusCode::OK, &CouponView::now(&coupon, app.now())));
+    }
+    let record = app.flash().coupons.recorded(&id).filter(|record| record.id().buyer_str() == member.as_str());
+    let record = record.ok_or_else(Problem::not_found)?;
+    match app.flash().orders.load(record.id()).await? {
+        (None, _) => Ok(json(StatusCode::ACCEPTED, &ClaimRecorded::of(&id, &record))),
+        // It is decided: refused, or issued this moment.
+        (Some(_), _) => match app.flash().coupons.coupon(&member, &id).await? {
+            Some(coupon) => Ok(json(StatusCode::OK, &CouponView::now(&coupon, app.now()))),
+            None => Err(Problem::not_found()),
+        },
+    }
 }

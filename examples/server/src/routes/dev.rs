@@ -18,7 +18,7 @@ use crate::extract;
 use crate::problem::{At, Problem};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(set_clock)).routes(routes!(settled))
+    OpenApiRouter::new().routes(routes!(set_clock)).routes(routes!(settled)).routes(routes!(recall))
 }
 
 /// Refuses where a switch is off.
@@ -60,6 +60,23 @@ async fn set_clock(State(app): State<App>, request: Request<Body>) -> Answer {
     let now = app.clock().forward(to);
     tracing::warn!(%now, "the clock was moved by dev.clock");
     Ok(json(StatusCode::OK, &ClockView { server_time: At(now) }))
+}
+
+/// The most requests that one call has decided again.
+const RECALLED_MAX: usize = 1_000;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecalledView {
+    /// How many.
+    recalled: usize,
+}
+
+/// Has recorded requests that were set aside decided again, at most 1,000 (development).
+#[utoipa::path(post, path = "/dev/v1/intake/recall", tag = "development", responses((status = 200, body = RecalledView), (status = 403, description = "switched_off")))]
+async fn recall(State(app): State<App>) -> Answer {
+    switched_on(app.config().dev_members)?;
+    let recalled = app.flash().orders.recall(RECALLED_MAX).await?;
+    Ok(json(StatusCode::OK, &RecalledView { recalled }))
 }
 
 /// What is still on its way.

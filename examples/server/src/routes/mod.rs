@@ -29,6 +29,8 @@ pub(crate) type Answer = Result<Response, Problem>;
 pub(crate) enum Given {
     First,
     Before,
+    /// Not yet: it was recorded.
+    Recorded,
 }
 
 impl From<flashsale_core::engine::Answer> for Given {

@@ -95,6 +95,8 @@ pub(crate) struct Version {
     gate: &'static str,
     ledger: &'static str,
     events: &'static str,
+    /// For what orders and claims wait: ledger, log, volatile-log.
+    intake: &'static str,
 }
 
 /// Says what runs here.
@@ -106,6 +108,7 @@ async fn version(State(app): State<App>) -> Response {
         gate: app.wired().kept.word(),
         ledger: app.config().sql_url.word(),
         events: if app.config().kafka_brokers.is_some() { "kafka" } else { "process" },
+        intake: app.config().sale_intake.word(),
     };
     json(StatusCode::OK, &view)
 }

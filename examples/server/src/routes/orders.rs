@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use flashsale_core::order::{OrderQuery, OrderState};
+use flashsale_core::engine::{Status, Taken};
+use flashsale_core::order::{OrderQuery, OrderState, Recorded};
 use flashsale_core::sale::{Line, Lines};
 use flashsale_core::stock::Note;
 use flashsale_core::{
@@ -22,11 +23,14 @@ use utoipa_axum::routes;
 
 use super::{Answer, Given, json, page_size, with, written};
 use crate::app::App;
+use crate::config::Intake;
 use crate::extract::{self, Name, Object};
 use crate::meters::Answered;
 use crate::problem::{At, Problem};
 use crate::wiring::{CARD, WALLET};
 
+/// The status of a request that the ledger has not decided.
+pub(crate) const RECORDED: &str = "recorded";
 /// How often an order that is on its way should be looked at.
 const LOOK_AGAIN_MS: u64 = 500;
 /// Looks of different orders are spread over this much.
@@ -85,7 +89,7 @@ pub(crate) struct LineBody {
 pub(crate) struct OrderView<'a> {
     /// Its name.
     id: &'a str,
-    /// Where it stands: accepted, paying, closing, confirmed, cancelled, refunding, refunded.
+    /// Where it stands: accepted, paying, closing, confirmed, cancelled, refunding, refunded; refused, where it was recorded and is not accepted.
     status: &'static str,
     /// Its place in the order of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,6 +200,69 @@ impl<'a> OrderView<'a> {
     }
 }
 
+/// A request that is held and recorded, and not decided yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordedView<'a> {
+    /// The name of the order that it becomes.
+    id: &'a str,
+    /// `recorded`: not accepted. The ledger decides it, in the order of the log; it may still refuse.
+    status: &'static str,
+    /// Its place in the order of arrival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no: Option<u64>,
+    /// The sale.
+    sale: &'a str,
+    /// What it consists of.
+    #[schema(value_type = Vec<LineView>)]
+    lines: LinesView<'a>,
+    /// How it is paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    /// The coupon that it uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coupon: Option<&'a str>,
+    /// When it was recorded.
+    #[schema(value_type = String)]
+    recorded_at: At,
+    /// When to look again.
+    refresh_after_ms: u64,
+    /// The server's time.
+    #[schema(value_type = String)]
+    server_time: At,
+}
+
+/// What a request that places an order is told with 202.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it tells the document what there is")]
+pub(crate) enum PlacedView<'a> {
+    Order(OrderView<'a>),
+    Recorded(RecordedView<'a>),
+}
+
+impl<'a> RecordedView<'a> {
+    fn of(record: &'a Recorded, now: Timestamp) -> Self {
+        let accept = &record.accept;
+        Self {
+            id: accept.id.as_str(),
+            status: RECORDED,
+            no: record.no().map(|no| no.0),
+            sale: record.sale.as_str(),
+            lines: LinesView(&accept.lines),
+            method: accept.method.as_ref().map(Method::as_str),
+            coupon: accept.coupon.as_ref().map(CouponId::as_str),
+            recorded_at: At(record.at),
+            refresh_after_ms: look_again_ms(record),
+            server_time: At(now),
+        }
+    }
+}
+
+/// When a recorded request should be looked at again.
+pub(crate) fn look_again_ms(record: &Recorded) -> u64 {
+    LOOK_AGAIN_MS + record.accept.hash.0 % SPREAD_MS
+}
+
 /// Whether an order will move by itself.
 pub(crate) fn on_its_way(order: &Order) -> bool {
     use OrderState as S;
@@ -233,9 +300,11 @@ pub(crate) async fn purchase(
 /// Places an order.
 ///
 /// 202 means accepted and durable; the payment follows by itself. A repeat under the same key gets the same answer.
+/// While `sale.intake` is `log`, 202 with the status `recorded` means held and recorded, not accepted: the order is decided a moment later, and
+/// `Location` shows how. A repeat is told so, or what was decided.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = PlaceBody,
     params(("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header, description = "8 to 64 of A-Z a-z 0-9 _ -")),
-    responses((status = 202, description = "Accepted and durable", body = OrderView, headers(("Location", description = "The order"), ("Idempotency-Replayed", description = "`true` on a repeat"))),
+    responses((status = 202, description = "Accepted and durable; or recorded, to be decided", body = PlacedView, headers(("Location", description = "The order"), ("Idempotency-Replayed", description = "`true` on a repeat"))),
         (status = 403, description = "not_open (with opens_at)"), (status = 404, description = "unknown_sale, unknown_item, coupon_unknown"),
         (status = 409, description = "sold_out or all_held (with after), buyer_limit (with have, limit, counted), coupon_used, price_changed, cancelled"),
         (status = 410, description = "closed, coupon_expired"), (status = 422, description = "key_reused, lines, coupon_minimum, coupon_method, amount_too_large, method, invalid"),
@@ -255,6 +324,7 @@ pub(crate) async fn placed(app: &App, request: Request<axum::body::Body>) -> Ans
     match &placed {
         Ok((_, Given::First)) => app.meters().placed(Answered::First, began.elapsed()),
         Ok((_, Given::Before)) => app.meters().placed(Answered::Replayed, began.elapsed()),
+        Ok((_, Given::Recorded)) => app.meters().placed(Answered::Recorded, began.elapsed()),
         Err(problem) => app.meters().placed(Answered::Refused(problem.no()), began.elapsed()),
     }
     placed.map(|(response, _)| response)
@@ -266,11 +336,28 @@ async fn try_place(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Re
     let body: PlaceBody = extract::json(app, headers, body).await?;
     let mut purchase = purchase(app, &buyer, key, body).await?;
     purchase.trace = extract::trace(headers);
+    if app.config().sale_intake != Intake::Ledger {
+        return record(app, &purchase).await;
+    }
     match app.flash().orders.place(&purchase).await {
         Ok(placed) => {
             let given = placed.answer.into();
             let response = written(StatusCode::ACCEPTED, &OrderView::accepted(&placed.order), given);
             Ok((located(response, &placed.order), given))
+        }
+        Err(error) => Err(Problem::of_order(&error, app.now())),
+    }
+}
+
+async fn record(app: &App, purchase: &Purchase) -> Result<(Response, Given), Problem> {
+    match app.flash().orders.record(purchase).await {
+        Ok(Taken::Recorded(record)) => {
+            let response = json(StatusCode::ACCEPTED, &RecordedView::of(&record, record.at));
+            Ok((with(response, LOCATION, &format!("/v1/orders/{}", record.id())), Given::Recorded))
+        }
+        Ok(Taken::Decided(placed)) => {
+            let response = written(StatusCode::ACCEPTED, &OrderView::accepted(&placed.order), placed.answer.into());
+            Ok((located(response, &placed.order), placed.answer.into()))
         }
         Err(error) => Err(Problem::of_order(&error, app.now())),
     }
@@ -307,13 +394,17 @@ pub(crate) async fn load_own(
     load(app, &own(member, name)?).await
 }
 
-/// Shows an order.
+/// Shows an order, or that a request is recorded. A request that was recorded a moment ago may not be known here yet: 404 is no refusal of it,
+/// and its repeat under the same key tells what became of it.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders", params(("id" = String, Path), ("Flashsale-Member" = String, Header)),
-    responses((status = 200, body = OrderView), (status = 404, description = "not_found: missing or somebody else's")))]
+    responses((status = 200, body = PlacedView), (status = 404, description = "not_found: missing or somebody else's")))]
 async fn show(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Answer {
     let member = extract::member(&app, &headers)?;
-    let (order, now) = load_own(&app, &member, &id).await?;
-    Ok(json(StatusCode::OK, &OrderView::of(&order, now)))
+    match app.flash().orders.status(&own(&member, &id)?).await? {
+        (Some(Status::Decided(order)), now) => Ok(json(StatusCode::OK, &OrderView::of(&order, now))),
+        (Some(Status::Recorded(record)), now) => Ok(json(StatusCode::OK, &RecordedView::of(&record, now))),
+        (None, _) => Err(Problem::not_found()),
+    }
 }
 
 /// Which orders to list.

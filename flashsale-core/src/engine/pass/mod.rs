@@ -3,6 +3,7 @@
 mod charge;
 mod consume;
 mod follow;
+mod intake;
 mod notify;
 mod prune;
 mod recover;
@@ -11,6 +12,7 @@ mod relay;
 pub(crate) use charge::Charge;
 pub(crate) use consume::Consume;
 pub(crate) use follow::Follow;
+pub(crate) use intake::Intake;
 pub(crate) use notify::Notify;
 pub(crate) use prune::Prune;
 pub(crate) use recover::Recover;
