@@ -60,6 +60,11 @@ const STEPS: &[Step] = &[
         says: "10,000 orders five times, on all real servers, each of which is killed once in each",
         run: |root| built(root, "flashsale-loadtest", &["torture", "--rounds", "5", "--seed", "1"]),
     },
+    Step {
+        name: "load-log",
+        says: "10,000 members, 10 units, through the log of a Kafka that is killed in the middle",
+        run: load_log,
+    },
 ];
 
 /// Shows the steps.
@@ -179,6 +184,11 @@ fn load_sql(root: &Path, scenario: &str, database: &str) -> Result<(), String> {
 fn load_kafka(root: &Path) -> Result<(), String> {
     let wiring = ["--kafka", "--kill", "kafka@4000", "--sql", "postgres", "--redis", "--servers", "2"];
     load(root, &[&["event-500"], &wiring[..]].concat())
+}
+
+fn load_log(root: &Path) -> Result<(), String> {
+    let wiring = ["--intake", "log", "--kafka", "--kill", "kafka@4000", "--redis", "--servers", "2"];
+    load(root, &[&["plan-10k"], &wiring[..]].concat())
 }
 
 /// Where cargo put this program, it put the others.

@@ -65,6 +65,21 @@ impl Call {
         Self { member: Some(HeaderValue::from_str(member).expect("a member's name is ASCII")), ..self }
     }
 
+    /// A look at what this call asked for, by who sent it: at an order, or at a coupon.
+    pub(crate) fn look(&self, name: &str) -> Self {
+        let kind = if self.claims() { "coupons" } else { "orders" };
+        Self { member: self.member.clone(), ..Self::get(path(&format!("/v1/{kind}/{name}"))) }
+    }
+
+    /// The status with which its promise is told.
+    pub(crate) fn promises(&self) -> u16 {
+        if self.claims() { 201 } else { 202 }
+    }
+
+    fn claims(&self) -> bool {
+        self.path.path().ends_with("/coupons")
+    }
+
     /// Names the call, so that it can be repeated.
     pub(crate) fn keyed(self, key: &str) -> Self {
         Self { key: Some(HeaderValue::from_str(key).expect("a key is ASCII")), ..self }
@@ -205,6 +220,11 @@ impl Client {
     /// The body of the last answer.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Puts another body in the place of the last answer's.
+    pub(crate) fn put_body(&mut self, body: String) {
+        self.body = body.into_bytes();
     }
 
     /// The body of the last answer, read as JSON.

@@ -6,6 +6,7 @@ mod audit;
 mod baselines;
 mod chart;
 mod client;
+mod decided;
 #[cfg(test)]
 mod fake;
 mod kafka;
@@ -34,7 +35,7 @@ use crate::redis::Gate;
 use crate::report::Report;
 use crate::run::Watch;
 use crate::scenario::{Scenario, Stage};
-use crate::server::{Clock, Directory, Plan, Servers};
+use crate::server::{Clock, Directory, Intake, Plan, Servers};
 use crate::sql::{Database, Kind};
 use crate::torture::Torture;
 
@@ -137,6 +138,9 @@ struct Wish {
     /// Let events travel over an Apache Kafka of this run's own; without it, within each server
     #[arg(long, conflicts_with = "url")]
     kafka: bool,
+    /// For what orders and claims wait; what the log records counts when the ledger has decided it
+    #[arg(long, default_value = "ledger", conflicts_with = "url")]
+    intake: Intake,
     /// How many server processes share gate and ledger; clients are spread over them, kills take one after the other
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4), conflicts_with = "url")]
     servers: u8,
@@ -153,6 +157,9 @@ impl Wish {
             return Err(Failure::Usage(
                 "a gate in memory serves one process: --servers needs --redis or --redis.url".into(),
             ));
+        }
+        if self.intake == Intake::Log && !self.kafka {
+            return Err(Failure::Usage("a log is kept by Kafka: --intake log needs --kafka".into()));
         }
         for kill in &self.kill {
             let needs = match kill.victim {
@@ -312,6 +319,7 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
         database: database.clone(),
         directory,
         logs: wish.logs.clone(),
+        intake: wish.intake,
         count,
     };
     let mut servers = Servers::start(plan).await?;
@@ -411,6 +419,8 @@ mod tests {
         };
         for (line, fine) in [
             ("sync --servers 2", false),
+            ("sync --intake log", false),
+            ("sync --intake log --kafka", true),
             ("sync --servers 2 --redis", true),
             ("sync --servers 2 --redis.url redis://127.0.0.1", true),
             ("fair --redis --servers 2 --kill server@5", true),

@@ -46,9 +46,20 @@ pub(crate) struct Wiring {
     pub(crate) gate: String,
     pub(crate) ledger: String,
     pub(crate) events: String,
+    /// For what orders and claims wait: ledger, log, volatile-log. Latency of winners counts until the ledger has decided.
+    #[serde(default = "ledger", skip_serializing_if = "is_ledger")]
+    pub(crate) intake: String,
     /// Processes over the same gate and ledger; told where there are several.
     #[serde(default = "one", skip_serializing_if = "alone")]
     pub(crate) servers: usize,
+}
+
+fn ledger() -> String {
+    "ledger".to_owned()
+}
+
+fn is_ledger(intake: &str) -> bool {
+    intake == "ledger"
 }
 
 fn one() -> usize {
@@ -118,11 +129,12 @@ impl Report {
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<22} {value}");
-        let Wiring { gate, ledger, events, servers } = &self.wiring;
+        let Wiring { gate, ledger, events, intake, servers } = &self.wiring;
+        let intake = if is_ledger(intake) { String::new() } else { format!(", intake {intake}") };
         let several = if *servers == 1 { String::new() } else { format!(", {servers} servers") };
         writeln!(
             f,
-            "{}  gate {gate}, ledger {ledger}, events {events}{several}, commit {}, seed {}",
+            "{}  gate {gate}, ledger {ledger}, events {events}{intake}{several}, commit {}, seed {}",
             self.scenario, self.commit, self.seed
         )?;
         row(f, "requests", self.requests.to_string())?;
@@ -180,7 +192,13 @@ pub(crate) mod tests {
     pub(crate) fn example() -> Report {
         Report {
             scenario: "event-500".into(),
-            wiring: Wiring { gate: "memory".into(), ledger: "sqlite".into(), events: "process".into(), servers: 1 },
+            wiring: Wiring {
+                gate: "memory".into(),
+                ledger: "sqlite".into(),
+                events: "process".into(),
+                intake: ledger(),
+                servers: 1,
+            },
             commit: "abc".into(),
             seed: 1,
             requests: 50_000,

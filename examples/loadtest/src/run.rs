@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::client::{Asked, Call, Client, path};
+use crate::decided;
 use crate::kill::{Kill, Kills};
 
 /// How many requests measure the route that does nothing, each time.
@@ -269,7 +270,7 @@ impl Crowd {
                     if n >= end {
                         break;
                     }
-                    let asked = client.ask(&make(n)).await;
+                    let asked = decided::ask(&mut client, &make(n)).await;
                     tally.take(n, asked, client.body());
                     watch.count();
                 }

@@ -37,6 +37,15 @@ impl Rates {
     pub(crate) const NONE: Self = Self { decline: 0.0, leave: 0.0 };
 }
 
+/// For what orders and claims wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Intake {
+    /// The ledger: the first answer counts
+    Ledger,
+    /// The log: what is recorded is looked at until it is decided
+    Log,
+}
+
 /// A directory that goes when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Directory(PathBuf);
@@ -89,6 +98,8 @@ pub(crate) struct Plan {
     pub(crate) database: Database,
     /// Where their logs are, and a ledger that is a file. It goes with them.
     pub(crate) directory: Directory,
+    /// For what orders and claims wait.
+    pub(crate) intake: Intake,
     /// Where their logs are to be kept.
     pub(crate) logs: Option<PathBuf>,
     /// How many.
@@ -187,8 +198,8 @@ impl Servers {
 }
 
 fn flags(plan: &Plan) -> Vec<OsString> {
-    let Plan { rates, seed, clock, .. } = plan;
-    let pairs: [(&str, OsString); 8] = [
+    let Plan { rates, seed, clock, intake, .. } = plan;
+    let pairs: [(&str, OsString); 9] = [
         ("--dev.members", "true".into()),
         ("--dev.clock", (*clock == Clock::Moved).to_string().into()),
         ("--payment.decline-rate", rates.decline.to_string().into()),
@@ -197,6 +208,7 @@ fn flags(plan: &Plan) -> Vec<OsString> {
         ("--payment.latency-ms", "1".into()),
         ("--payment.lanes", "256".into()),
         ("--payment.seed", seed.to_string().into()),
+        ("--sale.intake", if *intake == Intake::Log { "log" } else { "ledger" }.into()),
     ];
     pairs.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
 }
