@@ -24,7 +24,11 @@ impl Bus {
     /// # Errors
     /// [`Failure::Start`] if it is not installed, with the command that installs it, or does not start.
     pub(crate) async fn own() -> Result<Self, Failure> {
-        Ok(Self::Own(Arc::new(aside(|| Kafka::try_start(&KafkaOptions::default())).await?)))
+        // A broker that was killed registers again only when its own last session is over: 9 s, unless told otherwise.
+        let session = [("broker.session.timeout.ms", "3000"), ("broker.heartbeat.interval.ms", "500")];
+        let extra = session.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let options = KafkaOptions { extra, ..KafkaOptions::default() };
+        Ok(Self::Own(Arc::new(aside(move || Kafka::try_start(&options)).await?)))
     }
 
     /// What a server is told, as variables of its environment.

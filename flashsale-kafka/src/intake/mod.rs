@@ -2,6 +2,7 @@
 
 pub mod wire;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, OnceLock};
@@ -24,6 +25,8 @@ pub(crate) const INTAKE: &str = "intake";
 const RECALL: &str = "intake.recall";
 /// How long brokers may take to acknowledge a record: a buyer waits for it. After it the outcome is unknown.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+/// The most that a dead letter says of why.
+const REASON_CHARS_MAX: usize = 200;
 /// How long a recall waits for another letter: a group's first member waits for others that long.
 const ANOTHER: Duration = Duration::from_secs(8);
 
@@ -112,22 +115,22 @@ impl KafkaIntakeLog {
         Group::join(&self.0.config, kind, group, &[topic.to_owned()], self.0.sink.clone()).map(Arc::new)
     }
 
-    async fn send(
+    async fn send<'r>(
         &self,
         operation: &'static str,
-        records: impl Iterator<Item = (&Recorded, Vec<(&'static str, Vec<u8>)>)>,
+        records: impl Iterator<Item = (&'r Recorded, Vec<(&'static str, Cow<'r, [u8]>)>)>,
         topic: &str,
     ) -> Result<(), BackendError> {
         let records: Vec<_> = records.map(|(record, more)| (record, more, wire::encode(record))).collect();
         let [kind, version, id] = wire::HEADERS;
         let outgoing = records.iter().map(|(record, more, value)| {
             let own = [
-                (kind, b"application/json".to_vec()),
-                (version, wire::VERSION.into()),
-                (id, record.id().as_str().into()),
+                (kind, Cow::from(b"application/json".as_slice())),
+                (version, wire::VERSION.as_bytes().into()),
+                (id, record.id().as_str().as_bytes().into()),
             ];
             Outgoing {
-                topic: topic.to_owned(),
+                topic: topic.into(),
                 key: record.sale.as_str().as_bytes(),
                 headers: own.into_iter().chain(more.iter().cloned()).collect(),
                 value: value.as_bytes(),
@@ -170,8 +173,8 @@ impl IntakeLog for KafkaIntakeLog {
     async fn set_aside(&self, records: &[SetAside]) -> Result<(), BackendError> {
         let letters = records.iter().map(|aside| {
             // A reason may repeat what a backend said at length.
-            let reason: String = aside.reason.chars().take(200).collect();
-            (&aside.record, headers(INTAKE, &reason, aside.tries).to_vec())
+            let end = aside.reason.char_indices().nth(REASON_CHARS_MAX).map_or(aside.reason.len(), |(end, _)| end);
+            (&aside.record, headers(INTAKE, &aside.reason[..end], aside.tries).to_vec())
         });
         self.send("intake.set_aside", letters, &self.0.config.dead_topic(INTAKE)).await
     }
