@@ -3,7 +3,7 @@
 mod bus;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flashsale_core::order::{IntakeLog, Recorded};
 use flashsale_core::stock::{Accept, Epoch, HoldNo, Note, Then};
@@ -94,9 +94,11 @@ fn letters(topic: &str, count: usize) -> Vec<(Vec<u8>, String)> {
     settings.set("bootstrap.servers", bus::brokers()).set("group.id", "looks").set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = settings.create().unwrap();
     consumer.subscribe(&[topic]).unwrap();
-    let mut found = Vec::new();
+    let (mut found, begun) = (Vec::new(), Instant::now());
     while found.len() < count {
-        let Some(message) = consumer.poll(bus::LONG) else { panic!("there are no {count} letters") };
+        assert!(begun.elapsed() < bus::LONG, "there are no {count} letters");
+        // A poll also ends without a record when the group has changed.
+        let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
         let message = message.unwrap();
         let headers = message.headers().unwrap();
         let reason = headers.iter().find(|header| header.key == "dead_reason").and_then(|header| header.value).unwrap();
