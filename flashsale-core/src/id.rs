@@ -1,4 +1,4 @@
-//! Names: of sales, items, buyers, keys, campaigns, orders and coupons.
+//! Names: of sales, items, buyers, keys, campaigns, rooms, orders and coupons.
 //!
 //! Owns the one alphabet that every backend can store, compare byte by byte and put into a key, and the two compound names
 //! ([`OrderId`], [`CouponId`]) that are *derived*, never drawn: who repeats a request arrives at the same row.
@@ -154,6 +154,20 @@ simple_id! {
 simple_id! {
     /// Names a way to pay, such as `wallet` or `card`.
     Method
+}
+simple_id! {
+    /// Names a key that signs.
+    KeyId
+}
+simple_id! {
+    /// Names a waiting room. The room before a sale has the sale's name.
+    RoomId
+}
+
+impl From<&SaleId> for RoomId {
+    fn from(sale: &SaleId) -> Self {
+        Self(sale.0.clone())
+    }
 }
 
 /// Splits a compound id, checking each part.

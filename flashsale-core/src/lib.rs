@@ -1,6 +1,6 @@
 //! First-come-first-served sales: limited drops, tickets, daily coupons.
 //!
-//! The story of one purchase, in the order in which it meets the modules: the [`stock`] gate holds units for seconds, the
+//! The story of one purchase, in the order in which it meets the modules: a rush waits its turn in a room ([`queue`]), the [`stock`] gate holds units for seconds, the
 //! ledger accepts the [`order`] for good, a [`coupon`] may be redeemed with it, a [`payment`] is asked for, and every fact is
 //! told as an [`event`], of which members are told what concerns them by a [`notice`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
 //!
@@ -21,6 +21,8 @@ pub mod trace;
 pub mod unit;
 
 // The nouns, in the order in which a purchase meets them.
+pub mod queue;
+
 pub mod stock;
 
 pub mod order;
@@ -42,7 +44,7 @@ pub use coupon::{Campaign, Coupon};
 pub use engine::{Coupons, FlashSale, Orders, Stock, Wallet, Workers};
 pub use error::{BackendError, Error};
 pub use event::{Event, Fact};
-pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, SaleId};
+pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, RoomId, SaleId};
 pub use order::{Order, OrderRefusal, Purchase};
 pub use ports::Ports;
 pub use sale::{Item, Sale};
