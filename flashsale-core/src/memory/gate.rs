@@ -4,8 +4,6 @@
 //! deadlines need no ordered map. A batch first touches the places of all its ids and buyers, in a loop without dependencies, so
 //! that the processor waits for many cache misses at once; then it decides in order.
 
-mod index;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use async_trait::async_trait;
 use hashbrown::DefaultHashBuilder;
 
+use super::index::{Index, Slot};
 use crate::error::BackendError;
 use crate::id::{ContentHash, ItemId, OrderId, SaleId};
 use crate::sale::{Lines, SaleState};
@@ -21,7 +20,6 @@ use crate::stock::{
     Reservation, Reserve, ReserveRefusal, Reserved, Settled, Standing, StockGate, Synced, Update, Version,
 };
 use crate::time::{Clock, Timestamp};
-use index::{Index, Slot};
 
 /// A [`StockGate`] of this process. It forgets with it. A clone is the same gate.
 #[derive(Debug, Clone)]

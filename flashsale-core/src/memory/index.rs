@@ -29,6 +29,11 @@ impl Index {
         (cell >> 32) as usize & (self.cells.len() - 1)
     }
 
+    /// The bytes of the table.
+    pub(super) fn bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<u64>()
+    }
+
     /// Reads where a search would begin, so that it is in the cache when the search comes.
     pub(super) fn touch(&self, hash: u64) -> u64 {
         if self.cells.is_empty() { 0 } else { self.cells[self.home(hash)] }

@@ -10,12 +10,15 @@ mod event;
 mod gate;
 mod intake;
 mod notice;
+mod index;
 mod order;
 mod payment;
+mod room;
 mod stock;
 
 pub use gate::{GateSnapshot, MemoryStockGate};
 pub use intake::MemoryIntakeLog;
+pub use room::{MemoryRoomStore, RoomSnapshot};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
