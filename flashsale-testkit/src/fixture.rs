@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::{ManualClock, Timestamp};
 
 use crate::suite::intake_log::Logs;
@@ -133,5 +133,33 @@ impl Logs for MemoryLogs {
 
     async fn another(&self, log: &MemoryIntakeLog) -> MemoryIntakeLog {
         log.another()
+    }
+}
+
+/// Makes [`MemoryRoomStore`]s. A restart forgets everything.
+#[derive(Debug)]
+pub struct MemoryRooms(Arc<ManualClock>);
+
+impl Default for MemoryRooms {
+    fn default() -> Self {
+        Self(clock())
+    }
+}
+
+#[async_trait]
+impl Fixture for MemoryRooms {
+    type Port = MemoryRoomStore;
+
+    async fn fresh(&self) -> MemoryRoomStore {
+        MemoryRoomStore::new(self.0.clone())
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+
+    async fn restart(&self, port: MemoryRoomStore) -> Option<MemoryRoomStore> {
+        port.forget_all();
+        Some(port)
     }
 }

@@ -1,7 +1,7 @@
 //! For the author of a backend: proof that it keeps the promises.
 //!
 //! - [`suite`]: a conformance suite per port, one named test per rule. The whole of a test file is a [`Fixture`] and a line per suite.
-//! - [`model`]: an obvious reference model of the gate; [`differential`]: two backends given the same random steps must answer alike.
+//! - [`model`]: obvious reference models of the gate and of the waiting room; [`differential`]: two backends given the same random steps must answer alike.
 //! - [`history`]: what many clients asked a gate at once, and whether one order of single steps explains every answer.
 //! - [`planted`]: backends with one bug each, and tests that a rule catches it.
 //! - [`everything`]: one ledger told everything once: rows in every table, and a text of what is read back.
@@ -21,5 +21,5 @@ pub mod sample;
 pub mod sim;
 pub mod suite;
 
-pub use fixture::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs};
+pub use fixture::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs, MemoryRooms};
 pub use suite::{run, together};

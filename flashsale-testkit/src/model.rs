@@ -3,6 +3,7 @@
 //! The rules stand in `model/sale.rs`, without lock or clock; here they get both. It is right because it is obvious, not because it
 //! is quick: whenever its level is asked for, what is held is summed up anew and compared with the sums that were kept.
 
+mod room;
 mod sale;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use flashsale_core::stock::{
 };
 use flashsale_core::{Clock, SaleId};
 
+pub use room::ModelRooms;
 pub(crate) use sale::{Loaded, Mark, ModelSale};
 
 /// The reference gate.

@@ -1,9 +1,9 @@
 //! Random steps: the fast gate answers as the model does.
 
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_testkit::differential;
 use flashsale_testkit::fixture::clock;
-use flashsale_testkit::model::ModelGate;
+use flashsale_testkit::model::{ModelGate, ModelRooms};
 
 #[test]
 fn the_memory_gate_answers_as_the_model_does() {
@@ -79,5 +79,38 @@ fn the_steps_for_ledgers_meet_every_kind_of_answer() {
     ];
     for answer in answers {
         assert!(seen.times(answer) > 20, "{answer} was seen {} times in {seen:?}", seen.times(answer));
+    }
+}
+
+#[test]
+fn the_memory_rooms_answer_as_the_model_does() {
+    let mut seen = differential::Seen::default();
+    for seed in 0..200 {
+        let clock = clock();
+        let (fast, model) = (MemoryRoomStore::new(clock.clone()), ModelRooms::new(clock.clone()));
+        seen.add(&flashsale_testkit::run(differential::rooms(&fast, &model, &clock, 500, seed)));
+    }
+    let answers = [
+        "through",
+        "new place",
+        "same place",
+        "too early",
+        "over",
+        "full",
+        "no room",
+        "no place",
+        "waiting",
+        "absent",
+        "turn",
+        "finished",
+        "left",
+        "turn passed",
+        "admitted",
+        "skipped",
+        "lapsed",
+        "forgotten",
+    ];
+    for answer in answers {
+        assert!(seen.times(answer) > 100, "{answer} was seen {} times in {seen:?}", seen.times(answer));
     }
 }

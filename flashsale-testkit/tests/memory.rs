@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use flashsale_core::engine::{TokioHost, WalletGateway};
 use flashsale_core::event::InProcess;
 use flashsale_core::payment::{Scripted, WalletLedger};
-use flashsale_testkit::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs, sample};
+use flashsale_testkit::{Fixture, MemoryGates, MemoryLedgers, MemoryLogs, MemoryRooms, sample};
 
+flashsale_testkit::room_store_suite!(MemoryRooms::default());
 flashsale_testkit::stock_gate_suite!(MemoryGates::default());
 flashsale_testkit::stock_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::order_ledger_suite!(MemoryLedgers::default());
@@ -142,6 +143,76 @@ mod model {
     }
 
     flashsale_testkit::stock_gate_suite!(Models(flashsale_testkit::fixture::clock()));
+}
+
+/// The same of the waiting room.
+mod model_room {
+    use super::*;
+    use flashsale_core::ManualClock;
+    use flashsale_testkit::model::ModelRooms;
+
+    struct Models(Arc<ManualClock>);
+
+    #[async_trait]
+    impl Fixture for Models {
+        type Port = ModelRooms;
+
+        async fn fresh(&self) -> ModelRooms {
+            ModelRooms::new(self.0.clone())
+        }
+
+        async fn advance(&self, by: Duration) {
+            self.0.advance(by);
+        }
+
+        async fn restart(&self, _: ModelRooms) -> Option<ModelRooms> {
+            Some(self.fresh().await)
+        }
+    }
+
+    flashsale_testkit::room_store_suite!(Models(flashsale_testkit::fixture::clock()));
+}
+
+/// What is lost with a store, and what tickets bring back.
+mod lost_tail {
+    use super::*;
+    use flashsale_core::RoomId;
+    use flashsale_core::queue::{Enter, Number, RoomStore, Standing, Terms};
+
+    /// Hole 36: a failover loses the end of the line. Tickets give the places back, in order, and no number is given twice to those who ask with one.
+    #[test]
+    fn tickets_bring_the_end_of_a_line_back() {
+        flashsale_testkit::run(async {
+            let store = MemoryRooms::default().fresh().await;
+            let room = RoomId::new("drop").expect("a name");
+            let terms = Terms { opens_above: 0, closes_below: 0, ..Terms::default() };
+            let generation = store.open(&room, &terms).await.expect("open").generation;
+            let enter = |n: u64, no: Option<u64>| Enter {
+                member: sample::buyer(&format!("m{n}")),
+                ticket: no.map(|no| Number { generation, no }),
+            };
+            let first: Vec<Enter> = (1..=50).map(|n| enter(n, None)).collect();
+            store.enter(&room, &first).await.expect("enter");
+            let before = store.snapshot();
+            let tail: Vec<Enter> = (51..=100).map(|n| enter(n, None)).collect();
+            store.enter(&room, &tail).await.expect("enter");
+            store.lose_since(&before);
+            // The last comes back first; strangers come in between.
+            for n in (51..=100).rev() {
+                store.enter(&room, &[enter(n, Some(n)), enter(1_000 + n, None)]).await.expect("enter");
+            }
+            let everybody: Vec<_> = (1..=100).map(|n| enter(n, None).member).collect();
+            let places = store.place(&room, &everybody).await.expect("place").expect("open").places;
+            for (n, place) in (1..=100).zip(places) {
+                let place = place.expect("a place");
+                assert_eq!(place.number.no, n);
+                let Standing::Waiting { ahead } = place.standing else { panic!("{place:?}") };
+                // At most: every number before his may stand in the line and before it.
+                assert!(ahead >= n - 1 && ahead < 2 * n + 50, "{n}: {ahead}");
+            }
+            assert_eq!(store.levels(&room).await.expect("levels").expect("open").issued, 150);
+        });
+    }
 }
 
 /// What only a ledger that can be put back can show.

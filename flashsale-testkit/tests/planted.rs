@@ -4,9 +4,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flashsale_core::Quantity;
-use flashsale_testkit::model::ModelGate;
-use flashsale_testkit::planted::{GateBug, LedgerBug, PlantedGates, PlantedLedgers, PlantedWallets, WalletBug};
-use flashsale_testkit::suite::{stock_gate, stock_ledger, wallet_ledger};
+use flashsale_testkit::model::{ModelGate, ModelRooms};
+use flashsale_testkit::planted::{
+    GateBug, LedgerBug, PlantedGates, PlantedLedgers, PlantedRooms, PlantedWallets, RoomBug, WalletBug,
+};
+use flashsale_testkit::suite::{room_store, stock_gate, stock_ledger, wallet_ledger};
 use flashsale_testkit::{Fixture, differential, run};
 
 fn broken(rule: impl Future<Output = ()>) -> bool {
@@ -126,6 +128,54 @@ caught!(money_that_is_given_back_twice: PlantedWallets(WalletBug::GivenBackTwice
     wallet_ledger::payment::payments_neither_make_nor_lose_money,
 );
 
+caught!(a_rejoin_that_moves_to_the_end: PlantedRooms(RoomBug::RejoinMovesToEnd) by
+    room_store::enter::a_repeated_join_keeps_the_place,
+);
+caught!(a_room_that_keeps_capacity_and_no_rate: PlantedRooms(RoomBug::RateIgnored) by
+    room_store::admit::never_more_in_any_second_than_the_rate,
+    room_store::admit::a_pause_saves_no_crowd,
+);
+caught!(a_room_that_keeps_the_rate_and_no_capacity: PlantedRooms(RoomBug::CapacityIgnored) by
+    room_store::admit::never_more_turns_than_the_capacity,
+    room_store::turn::a_turn_that_went_by_frees_its_capacity_when_cleared_away,
+);
+caught!(absentees_that_take_turns: PlantedRooms(RoomBug::AbsenceIgnored) by
+    room_store::admit::an_absentee_is_passed_over_and_blocks_nobody,
+    room_store::admit::asking_is_a_sign_of_life,
+);
+caught!(an_absence_that_costs_the_number: PlantedRooms(RoomBug::AbsenceCostsTheNumber) by
+    room_store::admit::an_absentee_who_is_back_goes_first_under_his_number,
+    room_store::admit::an_absentee_who_joins_again_keeps_his_number,
+);
+caught!(turns_for_those_who_left: PlantedRooms(RoomBug::LeaversGetTurns) by
+    room_store::admit::who_left_is_passed_and_takes_no_turn,
+    room_store::turn::who_leaves_gives_his_turn_back,
+);
+caught!(a_window_that_never_slides: PlantedRooms(RoomBug::WindowNeverSlides) by
+    room_store::door::arrivals_before_the_window_do_not_count,
+    room_store::door::it_closes_when_few_arrive_and_nobody_waits,
+);
+caught!(a_window_that_is_too_short: PlantedRooms(RoomBug::WindowTooShort) by
+    room_store::door::arrivals_on_both_sides_of_any_edge_count_together,
+);
+caught!(a_room_without_hysteresis: PlantedRooms(RoomBug::NoHysteresis) by
+    room_store::door::between_the_thresholds_the_room_stays_open,
+);
+caught!(a_finish_that_frees_nothing: PlantedRooms(RoomBug::FinishFreesNothing) by
+    room_store::turn::finishing_frees_the_capacity_at_once,
+);
+caught!(turns_that_never_lapse: PlantedRooms(RoomBug::TurnsNeverLapse) by
+    room_store::turn::a_turn_that_went_by_frees_its_capacity_when_cleared_away,
+);
+caught!(tickets_that_are_not_looked_at: PlantedRooms(RoomBug::TicketIgnored) by
+    room_store::ticket::a_ticket_above_the_counter_makes_it_jump,
+    room_store::ticket::a_lost_place_goes_before_later_numbers,
+    room_store::ticket::older_generations_go_first_in_their_order,
+);
+caught!(extensions_without_end: PlantedRooms(RoomBug::ExtensionsUncounted) by
+    room_store::turn::an_extension_moves_the_end_as_often_as_allowed,
+);
+
 /// A quantity of zero cannot be planted: there is no such value, neither by construction nor from text.
 #[test]
 fn a_quantity_of_zero_is_impossible_by_type() {
@@ -159,6 +209,33 @@ fn random_steps_find_the_planted_gates() {
         GateBug::DecisionsForgotten,
         GateBug::WaitlistIgnored,
         GateBug::BeginWipes,
+    ];
+    for bug in bugs {
+        assert!(!agrees(bug), "{bug:?} was not found");
+    }
+}
+
+/// The same of the waiting room: each bug that does not show only in its terms.
+#[test]
+fn random_steps_find_the_planted_rooms() {
+    let agrees = |bug| {
+        (0..8).all(|seed| {
+            let fixture = PlantedRooms::with(bug);
+            !broken(async {
+                let model = ModelRooms::new(fixture.clock());
+                let store = fixture.fresh().await;
+                differential::rooms(&store, &model, &fixture.clock(), 500, seed).await;
+            })
+        })
+    };
+    assert!(agrees(RoomBug::Nothing));
+    let bugs = [
+        RoomBug::RejoinMovesToEnd,
+        RoomBug::AbsenceCostsTheNumber,
+        RoomBug::LeaversGetTurns,
+        RoomBug::FinishFreesNothing,
+        RoomBug::TurnsNeverLapse,
+        RoomBug::TicketIgnored,
     ];
     for bug in bugs {
         assert!(!agrees(bug), "{bug:?} was not found");

@@ -11,7 +11,8 @@ use crate::time::Timestamp;
 
 /// The most grants that are remembered: more within a second are not made. A pass that runs every 50 ms makes 20.
 pub const GRANTS_MAX: usize = 64;
-/// How much credit can be saved, in milliseconds of the rate: after a pause people come as a trickle, not as a crowd.
+/// How much credit can be saved beside that for one, in milliseconds of the rate: what a pass that is late has missed. After a pause
+/// people come as a trickle, not as a crowd.
 const SAVED_MS: u64 = 250;
 const SECOND_MS: i64 = 1_000;
 
@@ -35,9 +36,9 @@ impl Pace {
         u32::try_from((u64::from(self.admits) * 1_000).div_ceil(self.per_ms())).unwrap_or(u32::MAX)
     }
 
-    /// The most credit that can be saved: that of a quarter of a second, at least one.
+    /// The most credit that can be saved: for one, and that of a quarter of a second.
     fn saved(self) -> u64 {
-        self.per_ms().max(u64::from(self.admits) * SAVED_MS)
+        self.per_ms() + u64::from(self.admits) * SAVED_MS
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
         let spending = Spending::starting(Timestamp::from_ms(0), pace);
         assert_eq!(spending.allows(Timestamp::from_ms(0), pace, 3), 3);
         assert_eq!(spending.allows(Timestamp::from_ms(0), pace, 0), 0);
-        assert_eq!(spending.allows(Timestamp::from_ms(0), pace, 1_000), 25, "credit of a quarter of a second");
+        assert_eq!(spending.allows(Timestamp::from_ms(0), pace, 1_000), 26, "one, and a quarter of a second");
     }
 
     #[test]
@@ -197,6 +198,6 @@ mod tests {
     fn a_long_pause_lets_no_crowd_through() {
         let pace = Pace { admits: 600, per: Duration::from_secs(60) };
         let went = run(pace, [0, 60_000, 0, 0]);
-        assert_eq!(went.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [2, 2]);
+        assert_eq!(went.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 3]);
     }
 }

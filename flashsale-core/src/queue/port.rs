@@ -47,7 +47,7 @@ pub trait RoomStore: Debug + Send + Sync {
     ///    it is.
     /// 3. he has an entry that is not done: the same place, and he was seen now. One who was passed over is early again, under his number
     ///    ([`Standing::Absent`](crate::queue::Standing::Absent)). A repeat is no arrival.
-    /// 4. he has no entry and [`Terms::places_max`] are kept, or `issued - serving` is twice that: `Full`.
+    /// 4. he has no entry and [`Terms::places_max`] are kept; or `issued - serving` is twice that or more, whoever it is: `Full`.
     /// 5. the arrival is counted, if it was not at 2. He has no entry, and a ticket of the room's generation or an older one: a number above
     ///    `issued` in the room's generation proves a loss, so `issued` jumps to it and he is at the end of the line; any other is an early place.
     /// 6. a new number, `issued + 1`, at the end of the line. An entry that is done (also a turn that has gone by and was not cleared

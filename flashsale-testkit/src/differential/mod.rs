@@ -2,9 +2,11 @@
 
 mod gate;
 mod ledger;
+mod room;
 
 pub use gate::gates;
 pub use ledger::{FullLedger, ledgers};
+pub use room::rooms;
 
 /// How often each kind of answer was seen: a run that met only refusals has compared little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub mod notifier;
 pub mod order_ledger;
 pub mod outbox;
 pub mod payment_gateway;
+pub mod room_store;
 pub mod stock_gate;
 pub mod stock_ledger;
 pub mod wallet_ledger;

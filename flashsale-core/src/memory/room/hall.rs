@@ -212,7 +212,8 @@ impl Hall {
             return Entry::Same(self.seen(slot, now));
         }
         let room = self.terms.places_max;
-        if known.is_none() && (self.places() >= room || self.issued - self.serving >= room.saturating_mul(2)) {
+        let long = self.issued - self.serving >= room.saturating_mul(2);
+        if long || (known.is_none() && self.places() >= room) {
             return Entry::Refused(EnterRefusal::Full);
         }
         if was_open {
