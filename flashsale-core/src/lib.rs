@@ -41,12 +41,13 @@ pub mod memory;
 
 pub use config::{Settings, VolatileLedger, VolatileLog};
 pub use coupon::{Campaign, Coupon};
-pub use engine::{Coupons, FlashSale, Orders, Stock, Wallet, Workers};
+pub use engine::{Admission, Coupons, FlashSale, Orders, Rooms, Stock, WaitingRoom, Wallet, Workers};
 pub use error::{BackendError, Error};
 pub use event::{Event, Fact};
 pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, RoomId, SaleId};
 pub use order::{Order, OrderRefusal, Purchase};
 pub use ports::Ports;
+pub use queue::Place;
 pub use sale::{Item, Sale};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use trace::TraceParent;

@@ -8,6 +8,7 @@ use crate::event::{DeadLetters, EventSink, EventSource, Outbox};
 use crate::notice::{NoticeLedger, Notifier};
 use crate::order::{IntakeLog, OrderLedger};
 use crate::payment::PaymentGateway;
+use crate::queue::{Keyring, RoomStore};
 use crate::stock::StockGate;
 
 /// What a [`FlashSale`](crate::FlashSale) runs on. It is written as a literal: a new port is a compile error, never silently memory.
@@ -17,6 +18,10 @@ use crate::stock::StockGate;
 pub struct Ports {
     /// Time, sleep, randomness and spawning.
     pub host: Arc<dyn Host>,
+    /// Keeps who waits; may forget.
+    pub rooms: Arc<dyn RoomStore>,
+    /// Sign tickets and admissions: the same on every server.
+    pub keys: Keyring,
     /// Holds units; may forget.
     pub gate: Arc<dyn StockGate>,
     /// Keeps requests that are to be decided later; `None` where every request waits for the ledger.

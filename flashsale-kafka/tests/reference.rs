@@ -134,6 +134,9 @@ fn one_of_each() -> Vec<Event> {
                 reason: "bad_address".to_owned(),
             },
         ),
+        ("drop", Fact::RoomOpened { why: "arrivals".to_owned() }),
+        ("drop", Fact::RoomClosed {}),
+        ("drop", Fact::RoomChanged { mode: "auto".to_owned(), admits: 600, per_ms: 60_000, capacity: 300 }),
     ];
     let of_a_sale = |topic: &str| matches!(topic, "sale-state" | "stock" | "orders");
     let event = |(subject, fact): (&str, Fact)| Event {

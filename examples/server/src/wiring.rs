@@ -8,10 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flashsale_core::engine::{Host, TokioHost, WalletGateway};
 use flashsale_core::error::ErrorKind;
+use flashsale_core::memory::MemoryRoomStore;
 use flashsale_core::notice::{Notifier, Quiet};
 use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
+use flashsale_core::queue::Keyring;
 use flashsale_core::{
     BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, VolatileLog, Wallet,
 };
@@ -55,6 +57,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let shared: Arc<dyn Clock> = clock.clone();
     let gate::Opened { gate, kept, silent } = gate::open(config, &shared).await?;
     let ledger = ledger::open(&config.sql_url, &shared).await?;
+    let rooms = Arc::new(MemoryRoomStore::new(shared.clone()));
     let host = TokioHost::with_clock(shared);
     let rows: Arc<dyn WalletLedger> = ledger.clone();
     let seller = BuyerId::new(SELLER).expect("a constant name");
@@ -62,6 +65,8 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let contacts = Contacts::open(&config.sql_url).await?;
     let events::Opened { sink, source, dead, intake } = events::open(config, ledger.clone()).await?;
     let ports = Ports {
+        rooms,
+        keys: Keyring::of_random(std::array::from_fn(|_| host.random())),
         host: host.clone(),
         gate,
         intake,

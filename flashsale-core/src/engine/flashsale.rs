@@ -16,19 +16,23 @@ use crate::engine::letters::{Consumers, Letters};
 use crate::engine::notices::{Desk, NoOffers, NoticesConsumer};
 use crate::engine::orders::Orders;
 use crate::engine::pass;
+use crate::engine::rooms::Rooms;
 use crate::engine::stock::{Drained, Stock};
 use crate::engine::workers::{Board, PassReport, Workers};
 use crate::event::{Event, Fact, InProcess};
-use crate::memory::{MemoryLedger, MemoryStockGate};
+use crate::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use crate::notice::Quiet;
 use crate::payment::PaymentGateway;
 use crate::ports::Ports;
+use crate::queue::Keyring;
 use crate::stock::StockLedger;
 use crate::time::SystemClock;
 
 /// The full system. A clone is the same one.
 #[derive(Debug, Clone)]
 pub struct FlashSale {
+    /// Waiting rooms. A sale that wants one has a room of its name.
+    pub rooms: Rooms,
     /// Units.
     pub stock: Stock,
     /// Orders and their saga.
@@ -56,6 +60,8 @@ impl FlashSale {
         let driver = Driver::new(ports.ledger.clone(), stock.lanes().clone());
         let orders = Orders::new(stock.clone(), driver.clone(), ports.outbox.clone());
         let coupons = Coupons::new(stock.clone(), ports.coupons.clone()).telling(ports.outbox.clone());
+        let rooms =
+            Rooms::new(ports.host.clone(), ports.rooms.clone(), ports.keys.clone()).telling(ports.outbox.clone());
         ports.source.join(SagaConsumer::GROUP);
         ports.source.join(pass::Charge::GROUP);
         ports.source.join(NoticesConsumer::GROUP);
@@ -73,7 +79,7 @@ impl FlashSale {
         let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices]));
         let events = Events { consumers: consumers.clone(), ports: ports.clone() };
         let letters = Letters::new(ports.dead.clone(), consumers);
-        Ok(Self { stock, orders, coupons, events, ports, letters, desk, driver, board: Board::default() })
+        Ok(Self { rooms, stock, orders, coupons, events, ports, letters, desk, driver, board: Board::default() })
     }
 
     /// All of it in memory, on tokio: for tests and a first look. It forgets at a crash, and says so.
@@ -84,6 +90,8 @@ impl FlashSale {
         let ledger = MemoryLedger::new(SystemClock::shared(), host.random());
         let bus = InProcess::default();
         let ports = Ports {
+            rooms: Arc::new(MemoryRoomStore::new(SystemClock::shared())),
+            keys: Keyring::of_random(std::array::from_fn(|_| host.random())),
             host,
             gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
             intake: None,
@@ -115,6 +123,7 @@ impl FlashSale {
         };
         let mut workers = Workers::new(ports.host.clone())
             .on_board(&self.board)
+            .with(self.rooms.pass().before(self.stock.clone()))
             .with(pass::Follow::new(self.stock.lanes().clone()))
             .with(pass::Relay::new(street.clone(), ports.outbox.clone(), ports.sink.clone()))
             .with(pass::Charge {

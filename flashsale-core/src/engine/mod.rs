@@ -2,7 +2,7 @@
 //!
 //! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
 //! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
-//! the gateway, *recover* what is due, *intake* the log to the ledger, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! the gateway, *recover* what is due, *intake* the log to the ledger, *admit* the next in the waiting room, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
 //! come from a [`Host`].
 
 mod batch;
@@ -20,6 +20,8 @@ mod lost;
 mod notices;
 mod orders;
 mod pass;
+mod room;
+mod rooms;
 mod stock;
 mod street;
 mod wallet;
@@ -33,6 +35,8 @@ pub use lane::{Answer, Placed};
 pub use letters::{Dealt, LetterRefusal, Letters};
 pub use notices::notice_of;
 pub use orders::{Orders, PayRefusal};
+pub use room::{Admission, Entrance, PlaceView, RoomBuilder, Tick, WaitingRoom};
+pub use rooms::Rooms;
 pub use stock::{Drained, Held, Stock};
 pub use wallet::{Wallet, WalletGateway};
 pub use workers::{PassReport, Work, Workers};

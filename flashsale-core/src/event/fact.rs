@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 use crate::unit::Money;
 
 /// The topics, each with one producing role and one kind of key.
-pub const TOPICS: [&str; 8] =
-    ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns", "notices"];
+pub const TOPICS: [&str; 9] =
+    ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns", "notices", "rooms"];
 
 /// What an order's events tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +231,17 @@ facts! {
         to: BuyerId, /// What it says, as a stable word.
         message: String, /// Why, as a stable word.
         reason: String } = "notice.failed" in "notices", by "member", for "operators";
+    /// A waiting room stands between people and what it protects.
+    RoomOpened { /// Why, as a stable word.
+        why: String } = "room.opened" in "rooms", by "queue", for "pages";
+    /// A waiting room is out of the way again.
+    RoomClosed {} = "room.closed" in "rooms", by "queue", for "pages";
+    /// The terms of an open waiting room, or of a closed one, changed.
+    RoomChanged { /// What the operator has set, as a stable word.
+        mode: String, /// How many are let through in that time.
+        admits: u32, /// Per how many milliseconds.
+        per_ms: u64, /// The most turns at once.
+        capacity: u32 } = "room.changed" in "rooms", by "queue", for "pages";
 }
 
 #[cfg(test)]

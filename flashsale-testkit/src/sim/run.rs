@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::event::{InProcess, Outbox};
-use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::Recorded;
 use flashsale_core::order::{OrderLedger, Policy};
 use flashsale_core::payment::Scripted;
+use flashsale_core::queue::Keyring;
 use flashsale_core::stock::{StockGate, StockLedger};
 use flashsale_core::{Campaign, FlashSale, Item, Ports, Sale, Settings, Timestamp, VolatileLedger, VolatileLog, won};
 
@@ -85,7 +86,11 @@ impl Town {
             *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = MemoryStockGate::new(clock);
         }
         let bus = InProcess::default();
+        let rooms = MemoryRoomStore::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)));
         let ports = Ports {
+            // No plan opens a room: the pass runs over none.
+            rooms: Arc::new(rooms),
+            keys: Keyring::of_random([1, 2, 3, 4]),
             host,
             gate: Arc::new(Faulty::new(self.gate(), wire())),
             intake: Some(Arc::new(Faulty::new(self.log.another(), wire()))),

@@ -1,5 +1,6 @@
 //! The passes: each plans from what it reads, then executes; each can be run by any number of nodes at once.
 
+mod admit;
 mod charge;
 mod consume;
 mod follow;
@@ -9,6 +10,7 @@ mod prune;
 mod recover;
 mod relay;
 
+pub(crate) use admit::Admit;
 pub(crate) use charge::Charge;
 pub(crate) use consume::Consume;
 pub(crate) use follow::Follow;
