@@ -24,7 +24,7 @@ pub(super) fn words_are_on_their_page(sources: &[Source]) -> Vec<Violation> {
 }
 
 /// The examples that promise to be readable at a glance, and the bound.
-const SMALL: &[&str] = &["quickstart", "units-alone", "coupons-alone"];
+const SMALL: &[&str] = &["quickstart", "units-alone", "coupons-alone", "room-alone"];
 const SMALL_MAX: usize = 90;
 
 /// The small examples have at most 90 lines of code.
