@@ -1,6 +1,6 @@
 //! The marks: speed as ratios to a baseline that runs in the same process, so that a figure means the same on any machine.
 //!
-//! Owns the list of marks and the command line. What is compared with what is in `gate`, `redis_gate`, `accept`, `kafka` and `http`; how a ratio
+//! Owns the list of marks and the command line. What is compared with what is in `gate`, `room`, `redis_gate`, `accept`, `kafka` and `http`; how a ratio
 //! is made of runs is in `runs`. A missed mark is told, it is not an error.
 
 mod accept;
@@ -9,6 +9,7 @@ mod http;
 mod kafka;
 mod machine;
 mod redis_gate;
+mod room;
 mod runs;
 
 use std::path::PathBuf;
@@ -41,6 +42,18 @@ const MARKS: &[Mark] = &[
         goal: 0.5,
         says: "reserving at 2,000,000 live holds, to the same at 1,000",
         measure: gate::growth,
+    },
+    Mark {
+        name: "room-memory",
+        goal: 1.0,
+        says: "entering a room in batches of 64, to a deque behind a mutex, called once per member",
+        measure: room::memory,
+    },
+    Mark {
+        name: "room-growth",
+        goal: 0.83,
+        says: "asking for places at 1,000,000 waiting, to the same at 1,000",
+        measure: room::growth,
     },
     Mark {
         name: "redis-reserve",
