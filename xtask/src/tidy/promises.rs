@@ -4,8 +4,8 @@
 
 use super::{Source, Violation, is_comment};
 
-/// The promises that the nouns of today must keep. G10 comes with the waiting room, G11 with the waitlist.
-const DUE: std::ops::RangeInclusive<u32> = 1..=9;
+/// The promises that the nouns of today must keep. G11 comes with the waitlist.
+const DUE: std::ops::RangeInclusive<u32> = 1..=10;
 
 /// Each promise stands in core's docs, beside code of any crate, and in a test.
 pub(super) fn promises_are_told_kept_and_tested(sources: &[Source]) -> Vec<Violation> {
