@@ -9,10 +9,11 @@ use flashsale_core::config::ConfigError;
 use flashsale_core::engine::{Status, Taken, TakenClaim, TokioHost};
 use flashsale_core::error::ErrorKind;
 use flashsale_core::event::InProcess;
-use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::Quiet;
 use flashsale_core::order::{IntakeLog, OrderState, Polled, Reason, Recorded, SetAside};
 use flashsale_core::payment::Scripted;
+use flashsale_core::queue::Keyring;
 use flashsale_core::sale::SaleState;
 use flashsale_core::stock::{Change, Durability, Epoch, Order};
 use flashsale_core::{
@@ -41,6 +42,8 @@ impl Town {
     fn ports(&self, log: Arc<dyn IntakeLog>) -> Ports {
         let bus = InProcess::default();
         Ports {
+            rooms: Arc::new(MemoryRoomStore::new(self.clock.clone())),
+            keys: Keyring::of_random([1, 2, 3, 4]),
             host: TokioHost::with_clock(self.clock.clone()),
             gate: Arc::new(self.gate.clone()),
             intake: Some(log),

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use flashsale_core::engine::{Dealt, LetterRefusal, TokioHost, Work};
 use flashsale_core::error::BackendError;
 use flashsale_core::event::{DeadLetter, DeadLetters, InProcess, LetterName, Replay, Why};
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::Quiet;
 use flashsale_core::order::OrderState;
 use flashsale_core::payment::Scripted;
+use flashsale_core::queue::Keyring;
 use flashsale_core::{
     BuyerId, Error, Event, FlashSale, Item, Key, OrderId, Ports, Purchase, Sale, SaleId, Settings, SystemClock,
     Timestamp, VolatileLedger, won,
@@ -65,6 +66,8 @@ async fn bench() -> Bench {
     let bus = InProcess::default();
     let table = Arc::new(Fragile { table: ledger.clone(), before: false.into(), after: false.into() });
     let ports = Ports {
+        rooms: Arc::new(MemoryRoomStore::new(SystemClock::shared())),
+        keys: Keyring::of_random([1, 2, 3, 4]),
         host: TokioHost::shared(),
         gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
         intake: None,

@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use flashsale_core::engine::{Dealt, TokioHost, Work};
 use flashsale_core::error::BackendError;
 use flashsale_core::event::{DeadLetters, EventSink, EventSource, Outbox};
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::Quiet;
 use flashsale_core::payment::Scripted;
+use flashsale_core::queue::Keyring;
 use flashsale_core::{Event, FlashSale, Ports, Settings, SystemClock, VolatileLedger};
 use flashsale_kafka::{KafkaConfig, KafkaDeadLetters, KafkaEventSource, Topics};
 use flashsale_services::{Kafka, KafkaOptions};
@@ -63,6 +64,8 @@ fn shop(
     dead: Arc<dyn DeadLetters>,
 ) -> FlashSale {
     let ports = Ports {
+        rooms: Arc::new(MemoryRoomStore::new(SystemClock::shared())),
+        keys: Keyring::of_random([1, 2, 3, 4]),
         host: TokioHost::shared(),
         gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
         intake: None,

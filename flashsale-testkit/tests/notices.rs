@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use flashsale_core::engine::notice_of;
 use flashsale_core::event::{InProcess, Outbox};
-use flashsale_core::memory::{MemoryLedger, MemoryStockGate};
+use flashsale_core::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::{Notice, Outcome, Recorded, Unsendable};
 use flashsale_core::order::OrderState;
 use flashsale_core::payment::Scripted;
+use flashsale_core::queue::Keyring;
 use flashsale_core::{
     BuyerId, Fact, FlashSale, Item, Key, Ports, Purchase, Sale, SaleId, Settings, VolatileLedger, won,
 };
@@ -39,6 +40,8 @@ impl Town {
         let rates = Rates { slow_ms: 20, ..Rates::NONE };
         let wire = || Wire::new(&self.world, rates, Plant::Nothing, Arc::<AtomicBool>::default());
         let ports = Ports {
+            rooms: Arc::new(MemoryRoomStore::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)))),
+            keys: Keyring::of_random([1, 2, 3, 4]),
             host: Arc::new(SimHost::new(&self.world, node, 0)),
             gate: Arc::new(MemoryStockGate::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)))),
             intake: None,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use flashsale_core::engine::{TokioHost, WalletGateway, Work};
 use flashsale_core::event::{EventSource, TOPICS};
-use flashsale_core::memory::MemoryStockGate;
+use flashsale_core::memory::{MemoryRoomStore, MemoryStockGate};
 use flashsale_core::notice::Quiet;
 use flashsale_core::order::OrderState;
 use flashsale_core::payment::{WalletAct, WalletLedger};
+use flashsale_core::queue::Keyring;
 use flashsale_core::{
     BuyerId, Event, FlashSale, Item, Key, Method, OrderId, Ports, Purchase, Sale, SaleId, Settings, SystemClock,
     TraceParent, Wallet, won,
@@ -62,6 +63,8 @@ impl Street {
         let rows: Arc<dyn WalletLedger> = ledger.clone();
         let dead = KafkaDeadLetters::over(ledger.clone(), &self.kafka, &sink);
         let ports = Ports {
+            rooms: Arc::new(MemoryRoomStore::new(SystemClock::shared())),
+            keys: Keyring::of_random([1, 2, 3, 4]),
             host: host.clone(),
             gate: Arc::new(MemoryStockGate::new(SystemClock::shared())),
             intake: None,

@@ -26,6 +26,8 @@ pub(crate) trait Pass: Send + Sync {
 /// A kind of work beside the requests, for a process that does not do all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Work {
+    /// Lets people through in the waiting rooms.
+    Admit,
     /// Carries the ledger to the gate. Every process that takes orders does it for its own.
     Follow,
     /// Brings facts from the outbox to the bus.
@@ -48,7 +50,8 @@ pub enum Work {
 
 impl Work {
     /// All of it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Admit,
         Self::Follow,
         Self::Relay,
         Self::Saga,
@@ -63,6 +66,7 @@ impl Work {
     /// What a pass of this name does.
     fn of(pass: &str) -> Option<Self> {
         Some(match pass {
+            "admit" => Self::Admit,
             "follow" => Self::Follow,
             "relay" => Self::Relay,
             "consume:order" => Self::Saga,

@@ -174,6 +174,7 @@ async fn tell(
         version: levels.generation.0 + levels.edition,
         sale: None,
         time: levels.now,
+        trace: None,
         fact,
     };
     outbox.put(&[event]).await?;
