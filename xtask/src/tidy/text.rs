@@ -38,8 +38,11 @@ pub(super) fn names_say_what_a_thing_is(sources: &[Source]) -> Vec<Violation> {
     found
 }
 
-/// The name in `pub struct Name`, and the like.
+/// The name in `pub struct Name`, and the like. An associated type has the name that its trait gave it.
 fn defined_type(line: &str) -> Option<&str> {
+    if line.starts_with("    type ") {
+        return None;
+    }
     let line = line.trim_start();
     let line = match line.strip_prefix("pub") {
         Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1.trim_start(),
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn empty_words_in_type_names_are_found_and_others_are_not() {
         let bad = "//! x\npub struct StockManager;\npub(crate) enum UtilKind {}\ntrait GateImpl {}\n";
-        let good = "//! x\npub struct Implicit;\nuse tower::Service;\n// struct BadHelper\nimpl Service<X> for Y {}\n";
+        let good = "//! x\npub struct Implicit;\nuse tower::Service;\n// struct BadHelper\nimpl Layer<X> for Y {\n    type Service = Z;\n}\n";
         let files = [source("a.rs", bad), source("b.rs", good)];
         let lines: Vec<usize> = found(names_say_what_a_thing_is, &files).into_iter().map(|(_, n)| n).collect();
         assert_eq!(lines, [2, 3, 4]);
