@@ -163,8 +163,8 @@ async fn a_ticket_brings_the_place_back_after_the_store_lost_everything() {
         assert!(view.place.number < late.place.number);
         assert!(matches!(room.enter(&id("eve"), Some(&forged)).await.unwrap(), Entrance::New(_) | Entrance::Same(_)));
     }
-    for n in 0..4 {
-        let place = room.place(&id(tickets[n].0)).await.unwrap().unwrap();
+    for (n, (who, _)) in tickets.iter().enumerate() {
+        let place = room.place(&id(who)).await.unwrap().unwrap();
         assert_eq!(place.place.number.no, n as u64 + 1);
         assert_eq!(place.ahead(), n as u64);
     }
