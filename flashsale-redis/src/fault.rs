@@ -76,6 +76,8 @@ fn reply(code: &str, text: &str) -> (ErrorKind, Wired) {
         "WRONGTYPE" => (ErrorKind::Corrupt, Wired::Sound),
         "NOSCRIPT" => (ErrorKind::Unavailable, Wired::Sound),
         _ if text.contains("unknown command") => (ErrorKind::Misconfigured, Wired::Sound),
+        // A right that a script lacks, as Redis 6.2 and 7.0 say it; later ones say NOPERM.
+        _ if text.contains("user executing the script can't") => (ErrorKind::Misconfigured, Wired::Sound),
         _ if text.contains("max number of clients") => (ErrorKind::Unavailable, Wired::Broken),
         // A script can only be killed before its first write.
         _ if text.contains("Script killed") => (ErrorKind::Unavailable, Wired::Sound),
@@ -131,6 +133,7 @@ mod tests {
             "NOPERM this user has no permissions",
             "EVICTION maxmemory-policy is allkeys-lru, it must be noeviction",
             "ERR unknown command 'EVALSHA'",
+            "ERR The user executing the script can't run this command or subcommand script: 0, on @user_script:1.",
         ] {
             assert_eq!(told(reply).0, ErrorKind::Misconfigured, "{reply}");
         }
