@@ -82,14 +82,6 @@ local next, strangers = start, 0
 -- What is written: buyer, record, ..; whose ids are held; and the buyers for whom something is written.
 local kept, taken, busy = {}, {}, {}
 
--- The last two digits of a number: to turn each number into text would cost more than all else that is done with it.
-local LOW = { [0] = '00',
-  '01', '02', '03', '04', '05', '06', '07', '08', '09', '10', '11', '12', '13', '14', '15', '16', '17', '18', '19', '20',
-  '21', '22', '23', '24', '25', '26', '27', '28', '29', '30', '31', '32', '33', '34', '35', '36', '37', '38', '39', '40',
-  '41', '42', '43', '44', '45', '46', '47', '48', '49', '50', '51', '52', '53', '54', '55', '56', '57', '58', '59', '60',
-  '61', '62', '63', '64', '65', '66', '67', '68', '69', '70', '71', '72', '73', '74', '75', '76', '77', '78', '79', '80',
-  '81', '82', '83', '84', '85', '86', '87', '88', '89', '90', '91', '92', '93', '94', '95', '96', '97', '98', '99',
-}
 local hundreds
 local till = ' ' .. deadline .. ' '
 -- Keeps a buyer's record with one more hold.

@@ -7,6 +7,7 @@ use flashsale_core::error::ErrorKind;
 
 use crate::config::RedisConfig;
 use crate::link::Link;
+use crate::room::RedisRoomStore;
 use crate::stock::RedisStockGate;
 
 /// A connection to Redis that its stores share. A clone is the same connection.
@@ -51,5 +52,11 @@ impl RedisBackend {
     #[must_use]
     pub fn gate(&self) -> RedisStockGate {
         RedisStockGate::over(self.link.clone(), &self.config)
+    }
+
+    /// The waiting rooms.
+    #[must_use]
+    pub fn rooms(&self) -> RedisRoomStore {
+        RedisRoomStore::over(self.link.clone(), &self.config)
     }
 }

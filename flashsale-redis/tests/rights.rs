@@ -5,24 +5,25 @@ mod shop;
 
 use std::time::Duration;
 
+use flashsale_core::RoomId;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::stock::StockGate;
 use flashsale_redis::{RedisBackend, RedisConfig};
 use flashsale_services::{Redis, RedisOptions, Tls};
-use flashsale_testkit::sample::{reserve, sale_id};
+use flashsale_testkit::fixture;
+use flashsale_testkit::sample::{buyer, reserve, sale_id};
 use servers::opened;
 use shop::Shop;
 
-/// The rights as `docs/guide/redis.md` states them: the line is taken from there.
-fn rights() -> Vec<String> {
+/// The rights as `docs/guide/redis.md` states them for a user: the line is taken from there.
+fn rights(user: &str) -> Vec<String> {
     let guide = include_str!("../../docs/guide/redis.md");
-    let line = guide
-        .lines()
-        .find_map(|line| line.strip_prefix("ACL SETUSER shop on >PASSWORD "))
-        .expect("the line of the guide");
+    let begin = format!("ACL SETUSER {user} on >PASSWORD ");
+    let line = guide.lines().find_map(|line| line.strip_prefix(&begin)).expect("the line of the guide");
     line.split_whitespace().map(str::to_owned).collect()
 }
 
+/// A server whose user `shop` has these rights.
 fn server_with(rights: &[String]) -> Redis {
     let user = format!("shop on >a-password {}", rights.join(" "));
     Redis::start(RedisOptions { users: vec![user], ..RedisOptions::default() })
@@ -31,7 +32,7 @@ fn server_with(rights: &[String]) -> Redis {
 /// A whole sale under a user with exactly the documented rights, over a restart and a flush.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_rights_suffice() {
-    let server = server_with(&rights());
+    let server = server_with(&rights("shop"));
     let config = servers::brisk(&server.url_as("shop", "a-password"));
     let shop = Shop::open(&[config], 500, Duration::from_millis(300)).await;
     let sale = shop.sell(16);
@@ -50,9 +51,10 @@ async fn the_documented_rights_suffice() {
 }
 
 /// The documented rights hold no more than is needed: without any one of them something is refused, and told as a matter for a person.
-#[tokio::test]
-async fn each_documented_right_is_needed() {
-    let all = rights();
+async fn each_is_needed(all: &[String], everything: impl AsyncFn(RedisConfig) -> Result<(), ErrorKind>) {
+    let server = server_with(all);
+    let config = servers::patient(&server.url_as("shop", "a-password"));
+    assert_eq!(everything(config).await, Ok(()), "all of them suffice");
     let commands: Vec<&String> = all.iter().filter(|right| right.starts_with('+')).collect();
     assert!(commands.len() > 10, "{commands:?}");
     // What only the first dial of a cluster, or a choice of the database, asks for.
@@ -60,12 +62,22 @@ async fn each_documented_right_is_needed() {
     for missing in commands.into_iter().filter(|right| !elsewhere.contains(&right.as_str())) {
         let rights: Vec<String> = all.iter().filter(|right| *right != missing).cloned().collect();
         let server = server_with(&rights);
-        let config = servers::config(&server.url_as("shop", "a-password"));
+        let config = servers::patient(&server.url_as("shop", "a-password"));
         match everything(config).await {
             Ok(()) => panic!("{missing} is not needed"),
             Err(kind) => assert_eq!(kind, ErrorKind::Misconfigured, "without {missing}"),
         }
     }
+}
+
+#[tokio::test]
+async fn each_documented_right_of_the_gate_is_needed() {
+    each_is_needed(&rights("shop"), everything).await;
+}
+
+#[tokio::test]
+async fn each_documented_right_of_the_rooms_is_needed_and_they_suffice() {
+    each_is_needed(&rights("rooms"), everything_of_rooms).await;
 }
 
 /// Every step of the gate once, also those that only a long batch or an early page need.
@@ -110,6 +122,50 @@ async fn everything(config: RedisConfig) -> Result<(), ErrorKind> {
         gate.forget(&sale, Nonce(load.nonce.0)).await
     };
     steps.await.map_err(|error: flashsale_core::BackendError| error.kind())
+}
+
+/// Every step of the rooms once, with every kind of place.
+async fn everything_of_rooms(config: RedisConfig) -> Result<(), ErrorKind> {
+    use flashsale_core::queue::{Enter, Generation, Number, RoomChange, RoomStore, Terms};
+    let steps = async {
+        let clock = fixture::clock();
+        let of_server = RedisBackend::with(config).await?.rooms();
+        let rooms = of_server.clone().with_clock(clock.clone());
+        let room = RoomId::new("drop").unwrap();
+        let second = Duration::from_secs(1);
+        let terms = Terms { opens_above: 0, closes_below: 0, turn: second, remembers: second, ..Terms::default() };
+        rooms.open(&room, &terms).await?;
+        rooms.change(&room, &RoomChange { capacity: Some(9), ..RoomChange::default() }).await?;
+        let (ann, bob) = (buyer("ann"), buyer("bob"));
+        let ticket = Some(Number { generation: Generation(1), no: 1 });
+        let batch = [Enter { member: ann.clone(), ticket: None }, Enter { member: bob.clone(), ticket }];
+        rooms.enter(&room, &batch).await?;
+        rooms.place(&room, std::slice::from_ref(&bob)).await?;
+        rooms.admit(&room, 9).await?;
+        rooms.extend(&room, std::slice::from_ref(&bob)).await?;
+        rooms.finish(&room, std::slice::from_ref(&ann)).await?;
+        rooms.leave(&room, std::slice::from_ref(&bob)).await?;
+        clock.advance(Duration::from_secs(9));
+        rooms.expire(&room, 9).await?;
+        of_server.levels(&room).await?;
+        rooms.forget(&room).await
+    };
+    steps.await.map_err(|error: flashsale_core::BackendError| error.kind())
+}
+
+/// A user of the rooms cannot touch a sale, and one of the gate alone cannot touch a room.
+#[tokio::test]
+async fn rooms_and_gate_can_have_users_of_their_own() {
+    let server = server_with(&rights("rooms"));
+    let redis = RedisBackend::with(servers::patient(&server.url_as("shop", "a-password"))).await.unwrap();
+    let error = redis.gate().due(&sale_id("drop")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+    let alone: Vec<String> =
+        rights("shop").into_iter().map(|right| if right == "~fs:*" { "~fs:{*".to_owned() } else { right }).collect();
+    let server = server_with(&alone);
+    let config = servers::patient(&server.url_as("shop", "a-password"));
+    assert_eq!(everything(config.clone()).await, Ok(()));
+    assert_eq!(everything_of_rooms(config).await, Err(ErrorKind::Misconfigured));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use redis::{Cmd, Value};
 
 use crate::backend::RedisBackend;
 use crate::config::RedisConfig;
-use crate::key::keys;
+use crate::key;
 use crate::link::Link;
 use crate::script::{self, Script};
 
@@ -56,7 +56,7 @@ impl RedisStockGate {
     }
 
     async fn run(&self, script: &Script, sale: &SaleId, args: impl Fn(&mut Cmd)) -> Result<Value, BackendError> {
-        self.link.run(script, &keys(&self.prefix, sale), args).await
+        self.link.run(script, &key::of_sale(&self.prefix, sale), args).await
     }
 
     /// The time to hand over: none, if the server's own counts.

@@ -1,6 +1,6 @@
 //! Words to answers. A reply that is none of ours is [`ErrorKind::Corrupt`](flashsale_core::error::ErrorKind::Corrupt), never a refusal.
 
-use std::str::{FromStr, SplitAsciiWhitespace};
+use std::str::SplitAsciiWhitespace;
 
 use flashsale_core::error::BackendError;
 use flashsale_core::id::{ContentHash, ItemId, OrderId};
@@ -11,43 +11,7 @@ use flashsale_core::stock::{
 use flashsale_core::time::Timestamp;
 use redis::Value;
 
-/// A reply that no script of ours gives.
-#[derive(Debug, thiserror::Error)]
-#[error("the server answered what no script of this gate answers: {0}")]
-struct Foreign(String);
-
-fn foreign(operation: &'static str, told: &Value) -> BackendError {
-    let mut shown = format!("{told:?}");
-    shown.truncate(shown.char_indices().nth(200).map_or(shown.len(), |(at, _)| at));
-    BackendError::corrupt(operation, Foreign(shown))
-}
-
-fn list(value: &Value) -> Option<&[Value]> {
-    match value {
-        Value::Array(values) => Some(values),
-        _ => None,
-    }
-}
-
-fn word(value: &Value) -> Option<&str> {
-    match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text),
-        _ => None,
-    }
-}
-
-/// A number, as Redis's integer or as text.
-fn number<T: FromStr + TryFrom<i64>>(value: &Value) -> Option<T> {
-    match value {
-        Value::Int(number) => T::try_from(*number).ok(),
-        other => word(other)?.parse().ok(),
-    }
-}
-
-fn next<T: FromStr>(words: &mut SplitAsciiWhitespace<'_>) -> Option<T> {
-    words.next()?.parse().ok()
-}
+use crate::reply::{foreign, list, next, number, word};
 
 pub(super) fn begun(told: &Value) -> Result<Begun, BackendError> {
     let read = || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flashsale_core::SaleId;
 use flashsale_core::stock::{StockGate, Synced};
-use flashsale_redis::{RedisBackend, RedisConfig, RedisStockGate};
+use flashsale_redis::{RedisBackend, RedisConfig, RedisRoomStore, RedisStockGate};
 use flashsale_services::{Append, Redis, RedisOptions};
 use flashsale_testkit::sample;
 
@@ -19,9 +19,13 @@ pub(crate) fn forgetful() -> Redis {
 pub(crate) fn config(url: &str) -> RedisConfig {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("t{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-    let config = RedisConfig::new(url).expect("a URL").prefix(&prefix).expect("a prefix");
-    // Two cores run many tests at once: a late answer is not what is tested here.
-    config
+    patient(url).prefix(&prefix).expect("a prefix")
+}
+
+/// A configuration that waits: two cores run many tests at once, and a late answer is not what is tested. The prefix is the default.
+pub(crate) fn patient(url: &str) -> RedisConfig {
+    RedisConfig::new(url)
+        .expect("a URL")
         .response_timeout(Duration::from_secs(20))
         .expect("a wait")
         .connect_timeout(Duration::from_secs(20))
@@ -42,6 +46,11 @@ pub(crate) async fn gate(url: &str) -> RedisStockGate {
 /// A gate on a server, with the waits that a shop has.
 pub(crate) async fn brisk_gate(url: &str) -> RedisStockGate {
     RedisBackend::with(brisk(url)).await.expect("a connection").gate()
+}
+
+/// Rooms of their own on a server.
+pub(crate) async fn rooms(url: &str) -> RedisRoomStore {
+    RedisBackend::with(config(url)).await.expect("a connection").rooms()
 }
 
 /// Opens a sale of `free` units of the item `a`, ten per buyer.
