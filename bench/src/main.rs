@@ -1,6 +1,6 @@
 //! The marks: speed as ratios to a baseline that runs in the same process, so that a figure means the same on any machine.
 //!
-//! Owns the list of marks and the command line. What is compared with what is in `gate`, `room`, `redis_gate`, `accept`, `kafka` and `http`; how a ratio
+//! Owns the list of marks and the command line. What is compared with what is in `gate`, `room`, `redis_gate`, `redis_room`, `accept`, `kafka` and `http`; how a ratio
 //! is made of runs is in `runs`. A missed mark is told, it is not an error.
 
 mod accept;
@@ -9,6 +9,7 @@ mod http;
 mod kafka;
 mod machine;
 mod redis_gate;
+mod redis_room;
 mod room;
 mod runs;
 
@@ -84,6 +85,12 @@ const MARKS: &[Mark] = &[
         goal: 0.83,
         says: "reserving on Redis at 1,000,000 live orders of a sale, to the same at 1,000",
         measure: redis_gate::growth,
+    },
+    Mark {
+        name: "room-redis",
+        goal: 1.0,
+        says: "joining a room on Redis in batches of 256, to a counter and a sorted set, two pipelined commands per member",
+        measure: redis_room::enter,
     },
     Mark {
         name: "accept-sqlite",
