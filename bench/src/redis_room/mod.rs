@@ -125,7 +125,7 @@ async fn in_flight<'a>(
     batches: &'a [Vec<Enter>],
     ask: impl AsyncFn(&'a Vec<Enter>) -> Result<usize, Failure>,
 ) -> Result<usize, Failure> {
-    let mut answers = stream::iter(batches).map(&ask).buffer_unordered(IN_FLIGHT);
+    let mut answers = stream::iter(batches).map(|batch| ask(batch)).buffer_unordered(IN_FLIGHT);
     let mut sum = 0;
     while let Some(met) = answers.next().await {
         sum += met?;
