@@ -71,6 +71,11 @@ pub struct Settings {
     pub relay_every: Duration,
     /// How often due orders are looked at. Default 100 ms.
     pub recover_every: Duration,
+    /// How often it is looked whether units are free for those who wait. Default 100 ms.
+    pub offer_every: Duration,
+    /// How long units are gathered for the first in a line who wants more than there are, once; then those behind him are no longer held
+    /// up. Default 10 min: units come back within that time while a sale is young, and nobody buys what lies on the shelf.
+    pub gather_for: Duration,
     /// The most events taken from the outbox, or from a source, at once. 1 to 10,000, default 512.
     pub events_max: usize,
     /// The most payments asked for at the same time. 1 to 4,096, default 16: providers limit it.
@@ -105,6 +110,8 @@ impl Default for Settings {
             follow_every: Duration::from_millis(50),
             relay_every: Duration::from_millis(100),
             recover_every: Duration::from_millis(100),
+            offer_every: Duration::from_millis(100),
+            gather_for: Duration::from_secs(600),
             events_max: 512,
             payment_lanes: 16,
             consumer_tries: 5,

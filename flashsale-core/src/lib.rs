@@ -1,8 +1,9 @@
 //! First-come-first-served sales: limited drops, tickets, daily coupons.
 //!
-//! The story of one purchase, in the order in which it meets the modules: a rush waits its turn in a room ([`queue`]), the [`stock`] gate holds units for seconds, the
-//! ledger accepts the [`order`] for good, a [`coupon`] may be redeemed with it, a [`payment`] is asked for, and every fact is
-//! told as an [`event`], of which members are told what concerns them by a [`notice`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
+//! The story of one purchase, in the order in which it meets the modules: a rush waits its turn in a room ([`queue`]), the [`stock`] gate
+//! holds units for seconds, the ledger accepts the [`order`] for good, a [`coupon`] may be redeemed with it, a [`payment`] is asked for, who
+//! came too late waits on the [`waitlist`], and every fact is told as an [`event`], of which members are told what concerns them by a
+//! [`notice`]. The [`engine`] is all that awaits; everything else is words, pure rules, and ports.
 //!
 //! Two authorities: **the gate decides fast and may forget, the ledger decides last and is durable.** Three things a buyer can
 //! be told, each stronger than the one before: *held* (soft), *accepted* (durable), *confirmed* (paid).
@@ -31,6 +32,8 @@ pub mod coupon;
 
 pub mod payment;
 
+pub mod waitlist;
+
 pub mod event;
 
 pub mod notice;
@@ -41,7 +44,7 @@ pub mod memory;
 
 pub use config::{Settings, VolatileLedger, VolatileLog};
 pub use coupon::{Campaign, Coupon};
-pub use engine::{Admission, Coupons, FlashSale, Orders, Rooms, Stock, WaitingRoom, Wallet, Workers};
+pub use engine::{Admission, Coupons, FlashSale, Orders, Rooms, Stock, WaitingRoom, Waitlist, Wallet, Workers};
 pub use error::{BackendError, Error};
 pub use event::{Event, Fact};
 pub use id::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, OrderId, RoomId, SaleId};

@@ -10,6 +10,7 @@ use crate::order::{IntakeLog, OrderLedger};
 use crate::payment::PaymentGateway;
 use crate::queue::{Keyring, RoomStore};
 use crate::stock::StockGate;
+use crate::waitlist::WaitlistLedger;
 
 /// What a [`FlashSale`](crate::FlashSale) runs on. It is written as a literal: a new port is a compile error, never silently memory.
 ///
@@ -30,6 +31,8 @@ pub struct Ports {
     pub ledger: Arc<dyn OrderLedger>,
     /// Keeps campaigns and coupons, in the ledger's database.
     pub coupons: Arc<dyn CouponLedger>,
+    /// Keeps who waits for what, in the ledger's database.
+    pub waitlist: Arc<dyn WaitlistLedger>,
     /// Moves money.
     pub payment: Arc<dyn PaymentGateway>,
     /// The facts of the ledger's database.

@@ -37,6 +37,7 @@ fn books(totals: [u32; 2], limit: u64) -> Books {
         known: HashMap::new(),
         items: ITEMS.into_iter().zip(totals).map(row).collect(),
         bought: HashMap::new(),
+        wished: std::collections::HashSet::new(),
         coupons: HashMap::new(),
     }
 }

@@ -49,6 +49,7 @@ impl Town {
             intake: Some(log),
             ledger: Arc::new(self.ledger.clone()),
             coupons: Arc::new(self.ledger.clone()),
+            waitlist: Arc::new(self.ledger.clone()),
             payment: Arc::new(Scripted::approves()),
             outbox: Arc::new(self.ledger.clone()),
             sink: Arc::new(bus.clone()),

@@ -73,6 +73,7 @@ async fn bench() -> Bench {
         intake: None,
         ledger: Arc::new(ledger.clone()),
         coupons: Arc::new(ledger.clone()),
+        waitlist: Arc::new(ledger.clone()),
         payment: Arc::new(Scripted::approves()),
         outbox: Arc::new(ledger.clone()),
         sink: Arc::new(bus.clone()),

@@ -170,7 +170,9 @@ fn what_is_due_is_asked_of_the_gateway_by_state() {
 
 fn any_input() -> impl Strategy<Value = Input> {
     prop_oneof![
-        Just(Input::OfferTaken { pay_within: Duration::from_secs(60) }),
+        Just(Input::OfferTaken { pay_within: Some(Duration::from_secs(60)) }),
+        Just(Input::OfferTold),
+        Just(Input::OfferDeclined),
         Just(Input::BuyerCancels),
         Just(Input::TurnToPay),
         (0..3_u64).prop_map(|off| Input::Approved { amount: won(999 + off) }),

@@ -5,6 +5,7 @@ mod bus;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use flashsale_core::error::ErrorKind;
 use flashsale_core::order::{IntakeLog, Recorded};
 use flashsale_core::stock::{Accept, Epoch, HoldNo, Note, Then};
 use flashsale_core::{BuyerId, Key, Method, OrderId, SaleId, Timestamp, won};
@@ -37,13 +38,23 @@ fn record(sale: &str, n: u64) -> Recorded {
 fn a_record_has_these_bytes() {
     let expected = r#"{"sale":"drop","order":"ann~k-7","hash":"HASH","lines":[{"item":"hat","units":2}],"hold":{"epoch":3,"no":7},"expect":20000,"coupon":null,"method":"card","note":"Main St 1","trace":null,"then":{"pay":{"within_ms":600000}},"at":1800000000123}"#;
     let record = record("drop", 7);
-    assert_eq!(intake_wire::encode(&record), expected.replace("HASH", &format!("{:016x}", record.accept.hash.0)));
+    assert_eq!(
+        intake_wire::encode(&record).unwrap(),
+        expected.replace("HASH", &format!("{:016x}", record.accept.hash.0))
+    );
+}
+
+#[test]
+fn an_offer_to_one_on_the_waitlist_is_no_record() {
+    let mut offer = record("drop", 7);
+    offer.accept.then = Then::Offer { tell_within: Duration::from_secs(60) };
+    assert_eq!(intake_wire::encode(&offer).unwrap_err().kind(), ErrorKind::Data);
 }
 
 #[test]
 fn a_newer_minor_version_is_read_and_another_major_is_not() {
     let record = record("drop", 7);
-    let value = intake_wire::encode(&record);
+    let value = intake_wire::encode(&record).unwrap();
     let read = |version: &str, value: &str| {
         intake_wire::decode([("intake_version", version.as_bytes())], value.as_bytes()).map_err(|why| why.to_string())
     };
@@ -71,7 +82,7 @@ async fn what_cannot_be_read_is_a_dead_letter_and_holds_nobody_up() {
     let log = KafkaIntakeLog::open(&config).unwrap();
     let (topic, dead) = (config.topic("intake"), config.dead_topic("intake"));
     let producer = foreign();
-    let value = intake_wire::encode(&record("drop", 1));
+    let value = intake_wire::encode(&record("drop", 1)).unwrap();
     for (version, value) in [("2.0", value.as_str()), ("1.0", "no request")] {
         let headers = OwnedHeaders::new().insert(Header { key: "intake_version", value: Some(version) });
         let sent = FutureRecord::to(&topic).key("drop").payload(value).headers(headers);

@@ -71,6 +71,7 @@ fn shop(
         intake: None,
         ledger: Arc::new(ledger.clone()),
         coupons: Arc::new(ledger.clone()),
+        waitlist: Arc::new(ledger.clone()),
         payment: Arc::new(Scripted::approves()),
         outbox: Arc::new(ledger.clone()),
         sink,

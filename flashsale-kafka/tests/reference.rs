@@ -11,6 +11,8 @@ use flashsale_kafka::wire::{self, Unread};
 const PREFIX: &str = "flashsale";
 /// In which one of them stands.
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// The name of a wish, and of the order that an offer of it is.
+const OFFER: &str = "ann~waitlist~00f1e2d3c4b5a697.1";
 
 fn at(minutes: i64) -> Timestamp {
     Timestamp::from_ms(1_800_000_000_000 + minutes * 60_000)
@@ -49,6 +51,7 @@ fn one_of_each() -> Vec<Event> {
         cause: "ann~k1".to_owned(),
     };
     let coupon = id::<flashsale_core::CouponId>("welcome~2027-01~ann");
+    let offer = id::<OrderId>(OFFER);
     let facts = vec![
         ("drop", Fact::SaleOpened { opens_at: at(0), closes_at: at(60) }),
         ("drop", Fact::SalePaused {}),
@@ -58,7 +61,7 @@ fn one_of_each() -> Vec<Event> {
         ("drop/shoe", Fact::StockOpened { item: item.clone(), total: 500 }),
         ("drop/shoe", Fact::StockAdjusted { item: item.clone(), by: -3 }),
         ("drop/shoe", Fact::StockSoldOut { item: item.clone() }),
-        ("drop/shoe", Fact::StockAvailable { item, units: 1 }),
+        ("drop/shoe", Fact::StockAvailable { item: item.clone(), units: 1 }),
         ("ann~k1", Fact::OrderAccepted(order_fact())),
         (
             "ann~k1",
@@ -104,7 +107,7 @@ fn one_of_each() -> Vec<Event> {
                 coupon: coupon.clone(),
                 campaign: id("welcome"),
                 window: "2027-01".to_owned(),
-                member: buyer,
+                member: buyer.clone(),
                 until,
             },
         ),
@@ -117,6 +120,46 @@ fn one_of_each() -> Vec<Event> {
             "welcome~2027-01",
             Fact::CampaignWindowOpened { campaign: id("welcome"), window: "2027-01".to_owned(), cap: 1_000 },
         ),
+        (
+            OFFER,
+            Fact::WaitlistWished {
+                offer: offer.clone(),
+                member: buyer.clone(),
+                item: item.clone(),
+                units: 2,
+                number: 17,
+            },
+        ),
+        (
+            OFFER,
+            Fact::WaitlistLeft {
+                offer: offer.clone(),
+                member: buyer.clone(),
+                item: item.clone(),
+                reason: "member".to_owned(),
+            },
+        ),
+        (
+            OFFER,
+            Fact::WaitlistOffered {
+                offer: offer.clone(),
+                member: buyer.clone(),
+                item: item.clone(),
+                units: 2,
+                until: None,
+            },
+        ),
+        (OFFER, Fact::WaitlistAccepted { offer: offer.clone(), member: buyer.clone(), item: item.clone() }),
+        (
+            OFFER,
+            Fact::WaitlistDeclined {
+                offer: offer.clone(),
+                member: buyer.clone(),
+                item: item.clone(),
+                reason: "buyer".to_owned(),
+            },
+        ),
+        (OFFER, Fact::WaitlistLapsed { offer, member: buyer, item, units: 2 }),
         (
             "ann~k1/3/order.confirmed",
             Fact::NoticeSent {
@@ -138,7 +181,7 @@ fn one_of_each() -> Vec<Event> {
         ("drop", Fact::RoomClosed {}),
         ("drop", Fact::RoomChanged { mode: "auto".to_owned(), admits: 600, per_ms: 60_000, capacity: 300 }),
     ];
-    let of_a_sale = |topic: &str| matches!(topic, "sale-state" | "stock" | "orders");
+    let of_a_sale = |topic: &str| matches!(topic, "sale-state" | "stock" | "orders" | "waitlist");
     let event = |(subject, fact): (&str, Fact)| Event {
         subject: subject.to_owned(),
         version: 3,

@@ -95,6 +95,8 @@ mod order;
 mod payment;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod stock;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+mod waitlist;
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use ledger::{Backend, BoxError, BoxFuture, SqlLedger};

@@ -19,6 +19,7 @@ use crate::ledger::{Backend, SqlLedger};
 use crate::stock::{self, Returned, SaleRow};
 use crate::tx::{End, Fault, Fields, Row, Tx, parse};
 use crate::value::{Rows, Value};
+use crate::waitlist;
 
 /// Selects orders with the columns that [`decode`] reads.
 macro_rules! select_orders {
@@ -34,9 +35,9 @@ macro_rules! select_orders {
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
                       \"lines\", list, discount, pays, coupon, method, note, pay_by, due_at{told-column}) \
                       SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.asked, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.pay_by{told-value} \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.due_at{told-value} \
                       FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int asked:text \
-                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int told:int} r";
+                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int due_at:int told:int} r";
 const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \
                             SELECT ?, 1, r.order_id, r.item, r.v, r.units \
                             FROM {rows order_id:text item:text v:int units:int} r";
@@ -179,6 +180,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>], told
             order.method.as_ref().map(|method| method.as_str()).into(),
             order.note.as_ref().map(Note::as_str).into(),
             order.pay_by.into(),
+            order.due_at.into(),
             told.get(order.id.as_str()).copied().into(),
         ]
     });
@@ -240,7 +242,7 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
     let (text, values) = these_to_write(batch.iter().map(|append| &append.order.id));
     let mut known = decode_all(&tx.rows(text, values).await?)?;
     let (mut answers, mut rows, mut moved) = (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
-    let (mut before, mut events) = (Vec::new(), Vec::new());
+    let (mut before, mut events, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
     for append in &*batch {
         // Taken out, so that a second transition of the same order finds nothing to build on.
         let row = known.remove(&append.order.id);
@@ -255,6 +257,7 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
             before.push(row.clone());
             moved.push(order.clone());
         }
+        pairs.push((row, order.clone()));
         rows.push((order.clone(), if back.is_some() { Live::No } else { Live::AsBefore }));
         events.extend(append.events.iter().cloned());
         answers.push(Appended::Done(order));
@@ -263,6 +266,7 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
         return Ok(End::Nothing((answers, None)));
     }
     rewrite(tx, &rows);
+    waitlist::followed(tx, pairs.iter().map(|(was, is)| (was, is)));
     event::tell_once(tx, &events)?;
     let (Some(sale), Some(to), false) = (sale, to, moved.is_empty()) else {
         return Ok(End::Commit((answers, None)));

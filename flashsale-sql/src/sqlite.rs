@@ -95,6 +95,7 @@ impl Engine for Sqlite {
     const MIGRATIONS: &'static [Migration] = &[
         Migration { version: 1, name: "ledger", text: include_str!("../migrations/sqlite/0001_ledger.sql") },
         Migration { version: 2, name: "notice", text: include_str!("../migrations/sqlite/0002_notice.sql") },
+        Migration { version: 3, name: "waitlist", text: include_str!("../migrations/sqlite/0003_waitlist.sql") },
     ];
     const HAS_SCHEMA: &'static str =
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'flashsale_schema'";

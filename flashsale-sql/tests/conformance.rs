@@ -55,6 +55,7 @@ flashsale_testkit::stock_ledger_suite!(Sqlite::new());
 flashsale_testkit::order_ledger_suite!(Sqlite::new());
 flashsale_testkit::coupon_ledger_suite!(Sqlite::new());
 flashsale_testkit::wallet_ledger_suite!(Sqlite::new());
+flashsale_testkit::waitlist_ledger_suite!(Sqlite::new());
 flashsale_testkit::outbox_suite!(Sqlite::new());
 flashsale_testkit::dead_letters_suite!(Sqlite::new());
 flashsale_testkit::notice_ledger_suite!(Sqlite::new());

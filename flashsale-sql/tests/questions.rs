@@ -11,7 +11,7 @@ use flashsale_testkit::everything;
 use servers::{Database, count};
 
 /// What breaks each question, in their order.
-const BREAKS: [&str; 9] = [
+const BREAKS: [&str; 12] = [
     // The database itself refuses this one, so the question is asked of what it would find: nothing.
     "",
     "UPDATE item SET allocated = allocated + 1 WHERE id = 'hat'",
@@ -22,6 +22,9 @@ const BREAKS: [&str; 9] = [
     "DELETE FROM sale_version WHERE sale = 'drop' AND v = 2",
     "UPDATE orders SET v = 99",
     "UPDATE coupon SET used_by = 'ann~1'; UPDATE orders SET coupon = 'another' WHERE id = 'ann~1'",
+    "UPDATE item SET waiting = 1 WHERE sale = 'drop'",
+    "UPDATE waitlist SET state = 'declined' WHERE state = 'offered'",
+    "DELETE FROM waitlist WHERE state = 'offered'",
 ];
 
 async fn the_questions_of_the_guide_say_0_and_each_finds_what_it_asks_for<S: Database>() {

@@ -3,6 +3,7 @@
 
 #![cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 
+mod audit;
 mod servers;
 
 use flashsale_core::error::ErrorKind;
@@ -63,8 +64,8 @@ fn tables<S: Later>() -> Vec<String> {
 }
 
 async fn rows_of_every_table_outlive_a_later_step<S: Later>() {
-    // The second step makes a table and touches no row. With one that does come rows of the version before it, which are brought on.
-    assert_eq!(SqlLedger::<S::Db>::migrations().len(), 2, "rows of each older version are brought on");
+    // Rows of the first schema are brought on below; the second step made a table and touched no row. A fourth step brings rows of the third.
+    assert_eq!(SqlLedger::<S::Db>::migrations().len(), 3, "rows of each older version are brought on");
     let url = S::shared().place();
     let ledger = bare::<S>(&url).await;
     ledger.migrate().await.unwrap();
@@ -96,6 +97,35 @@ async fn rows_of_every_table_outlive_a_later_step<S: Later>() {
     ledger.close().await;
 }
 
+async fn rows_of_the_first_schema_are_brought_on<S: Later>() {
+    let url = S::shared().place();
+    let ledger = bare::<S>(&url).await;
+    ledger.migrate_along(&SqlLedger::<S::Db>::migrations()[..1]).await.unwrap();
+    assert_eq!(count(S::shared(), &url, "SELECT MAX(version) FROM flashsale_schema WHERE done = 1"), 1);
+    // What waits for nobody is told to the first schema as it is to the newest.
+    everything::told_before_wishes(&ledger, "drop", "plant", "ann").await;
+    let before = everything::read_before_wishes(&ledger).await;
+    let rows = || {
+        let tables = ["orders", "line", "outbox", "coupon", "item", "payment", "dead_letter"];
+        tables.map(|table| count(S::shared(), &url, &format!("SELECT COUNT(*) FROM {table}")))
+    };
+    let counts = rows();
+    assert!(counts.iter().all(|rows| *rows > 0), "{counts:?}");
+    let error = ledger.check_migrations().await.unwrap_err();
+    assert!(error.to_string().contains("files from 2 on"), "{error}");
+    for _ in 0..2 {
+        ledger.migrate().await.unwrap();
+        assert_eq!(rows(), counts);
+        assert_eq!(everything::read_before_wishes(&ledger).await, before);
+    }
+    audit::audit(S::shared(), &url);
+    // And what is new works on what is old.
+    everything::wished(&ledger, "line", "ann").await;
+    everything::noticed(&ledger, "ann").await;
+    audit::audit(S::shared(), &url);
+    ledger.close().await;
+}
+
 async fn a_schema_of_a_later_program_is_refused_with_advice<S: Later>() {
     let url = S::shared().place();
     let ledger = bare::<S>(&url).await;
@@ -103,7 +133,7 @@ async fn a_schema_of_a_later_program_is_refused_with_advice<S: Later>() {
     for error in [ledger.migrate().await.unwrap_err(), ledger.check_migrations().await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
         let told = error.to_string();
-        assert!(told.contains("version 1000") && told.contains("knows 2") && told.contains("put back"), "{told}");
+        assert!(told.contains("version 1000") && told.contains("knows 3") && told.contains("put back"), "{told}");
     }
     ledger.close().await;
 }
@@ -126,7 +156,7 @@ async fn the_steps_can_be_run_by_another_tool_one_by_one<S: Later>() {
 }
 
 async fn a_step_that_did_not_come_to_its_end_is_noticed<S: Later>() {
-    for missing in [1, 5, 20] {
+    for missing in [1, 5, 20, 30] {
         let url = S::shared().place();
         let ledger = bare::<S>(&url).await;
         let statements: Vec<&str> = SqlLedger::<S::Db>::migrations().iter().flat_map(Migration::statements).collect();
@@ -186,6 +216,7 @@ async fn nodes_that_start_together_make_one_schema<S: Later>() {
 servers::rules!(
     [
         rows_of_every_table_outlive_a_later_step,
+        rows_of_the_first_schema_are_brought_on,
         a_schema_of_a_later_program_is_refused_with_advice,
         the_steps_can_be_run_by_another_tool_one_by_one,
         a_step_that_did_not_come_to_its_end_is_noticed,
@@ -255,6 +286,6 @@ fn processes_that_open_one_new_file_together_all_do() {
             let said = String::from_utf8_lossy(&ended.stdout).into_owned();
             assert!(ended.status.success() && said.contains("1 passed"), "{said}");
         }
-        assert_eq!(count(servers::Sqlite::shared(), &file, "SELECT COUNT(*) FROM flashsale_schema WHERE done = 1"), 2);
+        assert_eq!(count(servers::Sqlite::shared(), &file, "SELECT COUNT(*) FROM flashsale_schema WHERE done = 1"), 3);
     }
 }

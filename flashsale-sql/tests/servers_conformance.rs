@@ -36,6 +36,7 @@ macro_rules! suites {
             flashsale_testkit::order_ledger_suite!(Places::<$server>::new());
             flashsale_testkit::coupon_ledger_suite!(Places::<$server>::new());
             flashsale_testkit::wallet_ledger_suite!(Places::<$server>::new());
+            flashsale_testkit::waitlist_ledger_suite!(Places::<$server>::new());
             flashsale_testkit::outbox_suite!(Places::<$server>::new());
             flashsale_testkit::dead_letters_suite!(Places::<$server>::new());
             flashsale_testkit::notice_ledger_suite!(Places::<$server>::new());

@@ -8,19 +8,20 @@ use flashsale_core::coupon::{At, Campaign, CouponLedger};
 use flashsale_core::event::{DeadLetter, DeadLetters, Outbox, Replay};
 use flashsale_core::id::ContentHash;
 use flashsale_core::notice::{NoticeLedger, Settled};
-use flashsale_core::order::{Input, OrderLedger, OrderQuery, Policy, Reason, Verdict, step};
+use flashsale_core::order::{Input, OrderQuery, Policy, Reason, Verdict, step};
 use flashsale_core::payment::{Capture, Charge, PaymentKey, WalletAct, WalletLedger, WalletRequest};
 use flashsale_core::sale::Lines;
 use flashsale_core::stock::{Accept, Acceptance, Adopted, Cancel, Change, Epoch, HoldNo, Nonce, Then};
 use flashsale_core::unit::Quantity;
+use flashsale_core::waitlist::{Join, Joined, Leave, Parting, WaitlistLedger, Wish};
 use flashsale_core::{BuyerId, Item, Key, Method, OrderId, Sale, Timestamp, won};
 
 use crate::sample;
 
 /// A ledger that keeps every noun.
-pub trait Everything: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger {}
+pub trait Everything: WaitlistLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger {}
 
-impl<L: OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger> Everything for L {}
+impl<L: WaitlistLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger> Everything for L {}
 
 fn accept(id: &str, then: Then) -> Accept {
     let item = if matches!(then, Then::Issue(_)) { "coupon" } else { "hat" };
@@ -51,6 +52,57 @@ pub async fn told(ledger: &impl Everything) {
 /// # Panics
 /// If it does not do what it is told.
 pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &str) {
+    told_before_wishes(ledger, drop, plant, name).await;
+    wished(ledger, &format!("{drop}-line"), name).await;
+    noticed(ledger, name).await;
+}
+
+/// Tells a ledger of wishes: of two in a line, one is offered what came back, and the sale ends. The sale must not be known yet.
+///
+/// # Panics
+/// If it does not do what it is told.
+pub async fn wished(ledger: &impl Everything, drop: &str, name: &str) {
+    let cap = Item::named("cap").unwrap().units(1).unwrap().price(won(9)).per_buyer(2).unwrap();
+    let sale = Sale::named(drop).unwrap().item(cap);
+    let accept = |id: &str, then| Accept { lines: Lines::one(&sale.items[0].id, Quantity::MIN), ..accept(id, then) };
+    ledger.open(&sale).await.unwrap().unwrap();
+    let seller = accept(&format!("seller~{drop}"), Then::Keep);
+    ledger.accept(&sale.id, std::slice::from_ref(&seller)).await.unwrap();
+    let (cap, member) = (sale.items[0].id.clone(), |more: &str| BuyerId::new(&format!("{name}{more}")).unwrap());
+    let join = |more: &str| Join { item: cap.clone(), member: member(more), units: Quantity::MIN };
+    let (joined, _) = ledger.join(&sale.id, &[join(""), join("-2"), join("-3")]).await.unwrap();
+    let wishes: Vec<&Wish> = joined
+        .iter()
+        .map(|joined| match joined {
+            Joined::Done(wish) => wish,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    ledger.gather(&[wishes[0].offer.clone()]).await.unwrap();
+    let leave = Leave { offer: wishes[1].offer.clone(), why: Parting::Member };
+    ledger.leave(&sale.id, &[leave]).await.unwrap();
+    ledger.cancel(&sale.id, &[Cancel { id: seller.id, reason: Reason::Operator }]).await.unwrap();
+    ledger.sought(9).await.unwrap();
+    let line = ledger.line(&sale.id, &cap, 9).await.unwrap().unwrap();
+    assert_eq!(line.waiters.len(), 2);
+    let then = Then::Offer { tell_within: Duration::from_secs(1) };
+    let answers = ledger.accept(&sale.id, &[accept(wishes[0].offer.as_str(), then)]).await.unwrap().answers;
+    let Acceptance::Decided(offer) = &answers[0] else { panic!("{answers:?}") };
+    let now = Timestamp::from_ms(5);
+    let Verdict::Move(told) = step(Some(offer), &Input::OfferTold, now, &Policy::default()) else { panic!("moves") };
+    ledger.append(&sale.id, &[*told]).await.unwrap();
+    ledger.place(&sale.id, &cap, &member("-3")).await.unwrap();
+    ledger.wishes(&member(""), 4).await.unwrap();
+    let close = Change::State(flashsale_core::sale::SaleState::Closed);
+    ledger.change(&sale.id, &Key::new("c").unwrap(), &close).await.unwrap().unwrap();
+    assert_eq!(ledger.end(&sale.id, 9).await.unwrap().0, 1);
+}
+
+/// As [`told_of`], without wishes and notices: what a ledger of the first schema knew.
+///
+/// # Panics
+/// If it does not do what it is told.
+pub async fn told_before_wishes(ledger: &impl Everything, drop: &str, plant: &str, name: &str) {
     let pay = || Then::Pay { within: Duration::from_secs(1) };
     let hat = Item::named("hat").unwrap().units(2).unwrap().price(won(9)).per_buyer(2).unwrap();
     let sale = Sale::named(drop).unwrap().item(hat);
@@ -120,7 +172,6 @@ pub async fn told_of(ledger: &impl Everything, drop: &str, plant: &str, name: &s
     let capture = Capture { key: key.clone(), seller_gets: won(9), funded: won(3) };
     WalletLedger::settle(ledger, &shop, &[capture]).await.unwrap();
     ledger.give_back(&[key]).await.unwrap();
-    noticed(ledger, name).await;
 }
 
 /// Tells a ledger of notices to a member, who has none yet: of three, one goes, one is for later, one was never tried.
@@ -141,6 +192,19 @@ pub async fn noticed(ledger: &impl Everything, name: &str) {
 /// # Panics
 /// If it does not answer.
 pub async fn read(ledger: &impl Everything) -> String {
+    let mut text = read_before_wishes(ledger).await;
+    for member in ["ann", "ann-2", "ann-3"] {
+        let wishes = ledger.wishes(&BuyerId::new(member).unwrap(), 100).await.unwrap();
+        text.push_str(&format!("{wishes:#?}\n"));
+    }
+    text
+}
+
+/// As [`read`], without wishes.
+///
+/// # Panics
+/// If it does not answer.
+pub async fn read_before_wishes(ledger: &impl Everything) -> String {
     let mut text = String::new();
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:#?}\n"));
     let ann = BuyerId::new("ann").unwrap();

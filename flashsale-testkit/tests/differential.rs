@@ -76,6 +76,15 @@ fn the_steps_for_ledgers_meet_every_kind_of_answer() {
         "same_member",
         "amount_zero",
         "told",
+        "wished",
+        "wished already",
+        "still available",
+        "left",
+        "left already",
+        "offered",
+        "not offered",
+        "declined",
+        "lapsed",
     ];
     for answer in answers {
         assert!(seen.times(answer) > 20, "{answer} was seen {} times in {seen:?}", seen.times(answer));

@@ -15,6 +15,7 @@ flashsale_testkit::stock_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::order_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::coupon_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::wallet_ledger_suite!(MemoryLedgers::default());
+flashsale_testkit::waitlist_ledger_suite!(MemoryLedgers::default());
 flashsale_testkit::outbox_suite!(MemoryLedgers::default());
 flashsale_testkit::dead_letters_suite!(MemoryLedgers::default());
 flashsale_testkit::notice_ledger_suite!(MemoryLedgers::default());

@@ -4,18 +4,21 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use flashsale_core::engine::notice_of;
 use flashsale_core::event::{InProcess, Outbox};
 use flashsale_core::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
-use flashsale_core::notice::{Notice, Outcome, Recorded, Unsendable};
-use flashsale_core::order::OrderState;
+use flashsale_core::notice::{Notice, Notifier, Outcome, Reach, Recorded, Unsendable};
+use flashsale_core::order::{Order, OrderState, Policy};
 use flashsale_core::payment::Scripted;
 use flashsale_core::queue::Keyring;
+use flashsale_core::stock::Change;
 use flashsale_core::{
-    BuyerId, Fact, FlashSale, Item, Key, Ports, Purchase, Sale, SaleId, Settings, VolatileLedger, won,
+    BackendError, BuyerId, Fact, FlashSale, Item, ItemId, Key, Ports, Purchase, Quantity, Sale, SaleId, Settings,
+    VolatileLedger, won,
 };
 use flashsale_testkit::fixture::START;
-use flashsale_testkit::sim::{Faulty, Group, Plant, Rates, SimHost, Wire, World};
+use flashsale_testkit::sim::{Faulty, Group, Marks, Plant, Rates, SimHost, Wire, World};
 
 const BUYERS: u64 = 20;
 
@@ -35,10 +38,14 @@ impl Town {
 
     /// Starts a node: an engine and its workers.
     fn start(&self, node: Group) -> FlashSale {
+        self.start_with(node, Arc::new(self.notices.clone()))
+    }
+
+    fn start_with(&self, node: Group, notices: Arc<dyn Notifier>) -> FlashSale {
         let bus = InProcess::default();
         // Rows take their time, so that a node can die between two of them.
         let rates = Rates { slow_ms: 20, ..Rates::NONE };
-        let wire = || Wire::new(&self.world, rates, Plant::Nothing, Arc::<AtomicBool>::default());
+        let wire = || Wire::new(&self.world, rates, Plant::Nothing, Arc::<AtomicBool>::default(), Marks::default());
         let ports = Ports {
             rooms: Arc::new(MemoryRoomStore::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)))),
             keys: Keyring::of_random([1, 2, 3, 4]),
@@ -47,15 +54,17 @@ impl Town {
             intake: None,
             ledger: Arc::new(self.ledger.clone()),
             coupons: Arc::new(self.ledger.clone()),
+            waitlist: Arc::new(self.ledger.clone()),
             payment: Arc::new(self.payment.clone()),
             outbox: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             sink: Arc::new(bus.clone()),
             source: Arc::new(bus),
             dead: Arc::new(self.ledger.clone()),
-            notices: Arc::new(self.notices.clone()),
+            notices,
             to_tell: Arc::new(Faulty::new(self.ledger.clone(), wire())),
         };
-        let settings = Settings { volatile: VolatileLedger::Allowed, events_max: 4, ..Settings::default() };
+        let policy = Policy { offer_within: MINUTE, tell_within: 60 * MINUTE, ..Policy::default() };
+        let settings = Settings { volatile: VolatileLedger::Allowed, events_max: 4, policy, ..Settings::default() };
         let shop = FlashSale::new(ports, settings).expect("settings within bounds");
         let workers = shop.workers();
         self.world.spawn(node, async move { workers.run(std::future::pending()).await });
@@ -74,6 +83,27 @@ impl Town {
                 shop.orders.place(&purchase.total(won(9_000))).await.unwrap();
             }
         });
+    }
+
+    /// Sam has the only one, ann waits, and another one comes.
+    fn offer(&self, node: Group, shop: &FlashSale) {
+        let shop = shop.clone();
+        self.world.spawn(node, async move {
+            let (sale, hat) = (SaleId::new("drop").unwrap(), ItemId::new("hat").unwrap());
+            let buyer = |name: &str| BuyerId::new(name).unwrap();
+            let item = Item::named("hat").unwrap().units(1).unwrap().price(won(9_000));
+            shop.stock.open(&Sale::named("drop").unwrap().item(item)).await.unwrap();
+            let purchase = Purchase::of(&sale, &buyer("sam"), Key::new("k").unwrap()).line("hat", 1).unwrap();
+            shop.orders.place(&purchase).await.unwrap();
+            shop.waitlist.join(&sale, &hat, &buyer("ann"), Quantity::MIN).await.unwrap();
+            let restock = Change::Adjust { item: hat, by: 1 };
+            shop.stock.change(&sale, &Key::new("restock").unwrap(), &restock).await.unwrap();
+        });
+    }
+
+    /// The order that ann is offered.
+    fn offered(&self) -> Option<Arc<Order>> {
+        self.ledger.orders().into_iter().find(|order| order.id.buyer_str() == "ann")
     }
 
     fn confirmed(&self) -> u64 {
@@ -181,4 +211,72 @@ fn a_node_that_dies_while_it_hands_over_says_it_again_under_the_same_key() {
     said.dedup();
     assert!(repeated > said.len(), "at least one was said twice");
     assert_eq!(said, town.expected());
+}
+
+#[test]
+fn the_time_of_an_offer_runs_from_when_its_notice_could_be_handed_over() {
+    // Six times not now: 5 + 10 + 20 + 40 + 80 + 160 seconds, much longer than the offer's time.
+    let town = Town::with(Recorded::saying(|notice, before| {
+        if notice.message.offer().is_some() && before < 6 { Outcome::NotNow } else { Outcome::HandedOver }
+    }));
+    let shop = town.start(NODE);
+    town.offer(NODE, &shop);
+    let tried = |times: usize| {
+        let of_the_offer = |(notice, _): &&(Notice, Outcome)| notice.message.offer().is_some();
+        town.notices.attempts().iter().filter(of_the_offer).count() >= times
+    };
+    town.until(10 * MINUTE, || tried(6));
+    let order = town.offered().unwrap();
+    assert!(town.world.now().since(order.decided_at) > 2 * MINUTE, "its time would be over");
+    assert_eq!((order.state, order.pay_by), (OrderState::Offered, None), "it does not run before");
+    town.until(10 * MINUTE, || tried(7));
+    let told = town.world.now();
+    town.until(MINUTE, || town.offered().is_some_and(|order| order.pay_by.is_some()));
+    let by = town.offered().unwrap().pay_by.unwrap();
+    assert!(by >= told.after(MINUTE) && by < told.after(MINUTE + Duration::from_secs(1)), "{by:?} {told:?}");
+    // She lets it lapse, and is told so, once.
+    town.until(2 * MINUTE, || town.offered().is_some_and(|order| order.state == OrderState::Cancelled));
+    town.until(MINUTE, || town.handed_over() == town.expected());
+    let of_ann: Vec<&str> = town
+        .notices
+        .handed_over()
+        .iter()
+        .filter(|notice| notice.to.as_str() == "ann")
+        .map(|n| n.message.kind())
+        .collect();
+    assert_eq!(of_ann, ["offer_made", "offer_lapsed"]);
+}
+
+/// Nobody has an address.
+#[derive(Debug)]
+struct NoAddress;
+
+#[async_trait]
+impl Notifier for NoAddress {
+    async fn reach(&self, members: &[BuyerId]) -> Result<Vec<Reach>, BackendError> {
+        Ok(vec![Reach::Nowhere; members.len()])
+    }
+
+    async fn send(&self, _: &[Notice]) -> Vec<Outcome> {
+        panic!("nobody is to be sent anything")
+    }
+}
+
+#[test]
+fn an_offer_to_a_member_without_an_address_is_reported_and_its_time_does_not_run() {
+    let town = Town::with(Recorded::default());
+    let shop = town.start_with(NODE, Arc::new(NoAddress));
+    town.offer(NODE, &shop);
+    let failed = |order: &Order| town.reported(&format!("{}/1/waitlist.offered", order.id));
+    town.until(MINUTE, || town.offered().is_some_and(|order| !failed(&order).is_empty()));
+    let order = town.offered().unwrap();
+    let reported = failed(&order);
+    assert!(matches!(&reported[..], [Fact::NoticeFailed { reason, .. }] if reason == "no_address"), "{reported:?}");
+    let made = order.decided_at;
+    town.until(60 * MINUTE, || town.world.now() >= made.after(59 * MINUTE));
+    let order = town.offered().unwrap();
+    assert_eq!((order.state, order.pay_by, order.stuck.as_deref()), (OrderState::Offered, None, None));
+    town.until(2 * MINUTE, || town.offered().is_some_and(|order| order.stuck.is_some()));
+    let order = town.offered().unwrap();
+    assert_eq!((order.state, order.pay_by, order.stuck.as_deref()), (OrderState::Offered, None, Some("untold")));
 }

@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flashsale_core::Quantity;
 use flashsale_testkit::model::{ModelGate, ModelRooms};
 use flashsale_testkit::planted::{
-    GateBug, LedgerBug, PlantedGates, PlantedLedgers, PlantedRooms, PlantedWallets, RoomBug, WalletBug,
+    GateBug, LedgerBug, PlantedGates, PlantedLedgers, PlantedRooms, PlantedWaitlists, PlantedWallets, RoomBug,
+    WaitlistBug, WalletBug,
 };
-use flashsale_testkit::suite::{room_store, stock_gate, stock_ledger, wallet_ledger};
+use flashsale_testkit::suite::{room_store, stock_gate, stock_ledger, waitlist_ledger, wallet_ledger};
 use flashsale_testkit::{Fixture, differential, run};
 
 fn broken(rule: impl Future<Output = ()>) -> bool {
@@ -174,6 +175,35 @@ caught!(tickets_that_are_not_looked_at: PlantedRooms(RoomBug::TicketIgnored) by
 );
 caught!(extensions_without_end: PlantedRooms(RoomBug::ExtensionsUncounted) by
     room_store::turn::an_extension_moves_the_end_as_often_as_allowed,
+);
+
+caught!(a_unit_that_is_visible_to_the_public_before_it_is_offered: PlantedWaitlists(WaitlistBug::FlagNotTold) by
+    waitlist_ledger::join::the_first_wish_closes_the_item_to_the_public,
+    waitlist_ledger::join::a_follower_is_told_that_people_wait,
+    waitlist_ledger::offer::a_unit_that_comes_back_is_not_visible_to_the_public,
+);
+caught!(a_join_that_reads_and_writes_in_two_steps: PlantedWaitlists(WaitlistBug::JoinInTwoSteps) by
+    waitlist_ledger::join::a_join_and_a_return_at_once_leave_nobody_beside_a_free_unit,
+    waitlist_ledger::join::members_who_join_at_once_have_numbers_of_their_own,
+);
+caught!(an_offer_that_is_made_again: PlantedWaitlists(WaitlistBug::OfferedTwice) by
+    waitlist_ledger::offer::an_offer_is_made_once,
+);
+caught!(one_unit_that_is_offered_to_two: PlantedWaitlists(WaitlistBug::OneUnitForTwo) by
+    waitlist_ledger::offer::one_unit_is_offered_to_one,
+);
+caught!(a_wish_that_goes_on_waiting_when_it_is_offered: PlantedWaitlists(WaitlistBug::WishNotMoved) by
+    waitlist_ledger::offer::an_offer_is_an_order_with_its_units_allocated,
+    waitlist_ledger::offer::an_offer_is_made_once,
+);
+caught!(a_wish_that_stays_offered_when_its_offer_ended: PlantedWaitlists(WaitlistBug::WishNotFollowed) by
+    waitlist_ledger::offer::a_taken_offer_moves_no_unit,
+    waitlist_ledger::offer::a_declined_offer_gives_its_units_back_to_the_line,
+    waitlist_ledger::offer::an_offer_that_an_operator_undid_has_ended_its_wish,
+);
+caught!(a_flag_that_stays_when_nobody_waits: PlantedWaitlists(WaitlistBug::FlagKept) by
+    waitlist_ledger::leave::the_last_wish_that_leaves_opens_the_item,
+    waitlist_ledger::offer::the_last_offer_opens_the_item,
 );
 
 /// A quantity of zero cannot be planted: there is no such value, neither by construction nor from text.

@@ -38,6 +38,7 @@ fn every_promise_holds_under_faults() {
         "applied late",
         "buyer cancels",
         "buyer hangs up",
+        "buyer leaves the line",
         "buyer returns",
         "call lost",
         "gate forgets all",
@@ -46,8 +47,13 @@ fn every_promise_holds_under_faults() {
         "claim recorded",
         "log moves to another node",
         "node crashes",
+        "notice not handed over",
+        "offer declined",
+        "offer left to lapse",
+        "offer taken",
         "recorded",
         "reply lost",
+        "somebody waits",
     ] {
         assert!(faults.get(declared).is_some_and(|count| *count > 10), "{declared} hardly happened: {faults:?}");
     }
@@ -123,6 +129,13 @@ fn units_that_are_not_given_back_are_found() {
 fn a_place_that_is_kept_too_early_is_found() {
     let crashing = |plan: Plan| Plan { through_log: 1_000, crashes: 300, ..plan };
     found_in(Plant::CommitBeforeEffect, &["G2"], crashing);
+}
+
+#[test]
+fn a_gate_that_lets_the_public_pass_those_who_wait_is_found() {
+    // Many come too late, and what they wait for comes back.
+    let scarce = |plan: Plan| Plan { units: [1, 1], waits: 900, fickle: 700, loses_tail: 0, ..plan };
+    found_in(Plant::WaitlistIgnored, &["I14"], scarce);
 }
 
 #[test]

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "quickstart", says: "the example runs", run: |root| built(root, "quickstart", &[]) },
     Step { name: "units-alone", says: "the example runs on each database", run: units_alone },
     Step { name: "coupons-alone", says: "the example runs", run: |root| built(root, "coupons-alone", &[]) },
+    Step { name: "waitlist-alone", says: "the example runs", run: |root| built(root, "waitlist-alone", &[]) },
     Step {
         name: "load-coupons",
         says: "1,000 members, 100 coupons, audited",

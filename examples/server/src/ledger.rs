@@ -10,8 +10,8 @@ use flashsale_core::coupon::CouponLedger;
 use flashsale_core::error::ErrorKind;
 use flashsale_core::event::{DeadLetters, Outbox};
 use flashsale_core::notice::NoticeLedger;
-use flashsale_core::order::OrderLedger;
 use flashsale_core::payment::WalletLedger;
+use flashsale_core::waitlist::WaitlistLedger;
 use flashsale_core::{BackendError, Clock};
 use flashsale_sql::{Backend, MySqlLedger, PostgresLedger, SqlLedger, SqliteLedger};
 
@@ -20,7 +20,7 @@ use crate::config::{Database, SqlUrl};
 /// Every port of a ledger, whatever database it is kept in.
 #[async_trait]
 pub(crate) trait Ledger:
-    OrderLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger
+    WaitlistLedger + CouponLedger + WalletLedger + Outbox + DeadLetters + NoticeLedger
 {
     /// Closes its connections, once what is under way has ended.
     async fn close(&self);

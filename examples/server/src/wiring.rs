@@ -72,6 +72,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
         intake,
         ledger: ledger.clone(),
         coupons: ledger.clone(),
+        waitlist: ledger.clone(),
         payment: Arc::new(payment),
         outbox: ledger.clone(),
         sink,

@@ -70,6 +70,7 @@ impl Street {
             intake: None,
             ledger: ledger.clone(),
             coupons: ledger.clone(),
+            waitlist: ledger.clone(),
             payment: Arc::new(WalletGateway::new(&host, &rows, &BuyerId::new("seller").unwrap())),
             outbox: ledger.clone(),
             sink: Arc::new(sink),

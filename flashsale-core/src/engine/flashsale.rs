@@ -13,11 +13,12 @@ use crate::engine::drive::Driver;
 use crate::engine::handler::{Consumer, Failed, SagaConsumer};
 use crate::engine::host::TokioHost;
 use crate::engine::letters::{Consumers, Letters};
-use crate::engine::notices::{Desk, NoOffers, NoticesConsumer};
+use crate::engine::notices::{Desk, NoticesConsumer};
 use crate::engine::orders::Orders;
 use crate::engine::pass;
 use crate::engine::rooms::Rooms;
 use crate::engine::stock::{Drained, Stock};
+use crate::engine::waitlist::{Paid, Waitlist};
 use crate::engine::workers::{Board, PassReport, Workers};
 use crate::event::{Event, Fact, InProcess};
 use crate::memory::{MemoryLedger, MemoryRoomStore, MemoryStockGate};
@@ -39,6 +40,8 @@ pub struct FlashSale {
     pub orders: Orders,
     /// Campaigns and coupons.
     pub coupons: Coupons,
+    /// Who waits for what, and their offers.
+    pub waitlist: Waitlist,
     /// What happened, for code of the embedder's own.
     pub events: Events,
     ports: Ports,
@@ -59,6 +62,7 @@ impl FlashSale {
         let stock = Stock::with_log(ports.host.clone(), gate, ledger, log, settings)?;
         let driver = Driver::new(ports.ledger.clone(), stock.lanes().clone());
         let orders = Orders::new(stock.clone(), driver.clone(), ports.outbox.clone());
+        let waitlist = Waitlist::over(stock.clone(), ports.waitlist.clone(), driver.clone(), Paid::BySaga);
         let coupons = Coupons::new(stock.clone(), ports.coupons.clone()).telling(ports.outbox.clone());
         let rooms =
             Rooms::new(ports.host.clone(), ports.rooms.clone(), ports.keys.clone()).telling(ports.outbox.clone());
@@ -71,7 +75,7 @@ impl FlashSale {
             to_tell: ports.to_tell.clone(),
             outbox: ports.outbox.clone(),
             // Whoever makes offers is told here when their notices are out.
-            told: Arc::new(NoOffers),
+            told: Arc::new(waitlist.clone()),
             kept: Arc::default(),
         };
         let saga: Arc<dyn Consumer> = Arc::new(SagaConsumer::new(driver.clone(), ports.payment.clone()));
@@ -79,7 +83,8 @@ impl FlashSale {
         let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices]));
         let events = Events { consumers: consumers.clone(), ports: ports.clone() };
         let letters = Letters::new(ports.dead.clone(), consumers);
-        Ok(Self { rooms, stock, orders, coupons, events, ports, letters, desk, driver, board: Board::default() })
+        let board = Board::default();
+        Ok(Self { rooms, stock, orders, coupons, waitlist, events, ports, letters, desk, driver, board })
     }
 
     /// All of it in memory, on tokio: for tests and a first look. It forgets at a crash, and says so.
@@ -97,6 +102,7 @@ impl FlashSale {
             intake: None,
             ledger: Arc::new(ledger.clone()),
             coupons: Arc::new(ledger.clone()),
+            waitlist: Arc::new(ledger.clone()),
             payment: Arc::new(payment),
             outbox: Arc::new(ledger.clone()),
             sink: Arc::new(bus.clone()),
@@ -139,6 +145,7 @@ impl FlashSale {
                 outbox: ports.outbox.clone(),
             })
             .with(pass::Notify(self.desk.clone()))
+            .with(self.waitlist.offering())
             .with(pass::Prune { street: street.clone(), outbox: ports.outbox.clone() });
         if let Some(log) = &ports.intake {
             workers = workers.with(pass::Intake { lanes: self.stock.lanes().clone(), log: log.clone() });

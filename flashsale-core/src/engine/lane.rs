@@ -188,14 +188,11 @@ impl Lane {
     /// # Cancel safety
     /// Dropping the future tears nothing: the request goes on, and a repeat under the same id finds its outcome.
     pub(crate) async fn place(self: &Arc<Self>, accept: Accept, standing: Standing) -> PlaceResult {
-        if self.broken_until.load(Ordering::Relaxed) > self.street.host.now().ms() {
+        if let Some(broken) = self.ledger_broken() {
             self.may_pass(&accept)?;
-            return Err(unavailable("the ledger was not reachable a moment ago"));
+            return Err(broken);
         }
-        match self.go(accept, standing, Until::Decided).await? {
-            Taken::Decided(placed) => Ok(placed),
-            Taken::Recorded(_) => Err(BackendError::corrupt("checkout.place", "recorded, and not asked to").into()),
-        }
+        placed(self.go(accept, standing, Until::Decided).await?)
     }
 
     /// Records an order in the log: held, recorded, answered. One that the ledger has decided before is answered so.
@@ -225,9 +222,7 @@ impl Lane {
 
     async fn go(self: &Arc<Self>, accept: Accept, standing: Standing, until: Until) -> JobResult {
         self.may_pass(&accept)?;
-        let (to, from) = oneshot::channel();
-        let reply = Reply { to, _in_flight: self.street.in_flight.entered() };
-        let job = Job { accept, standing, until, rounds: 0, reply };
+        let (job, from) = self.job(accept, standing, until);
         let first = match (&self.street.gate, until) {
             (Some(_), _) => &self.reserve,
             (None, Until::Decided) => &self.accept,
@@ -240,7 +235,37 @@ impl Lane {
             Pushed::Work => self.work_accept(),
             Pushed::Full(job) => job.reply.send(Err(unavailable("too many requests are waiting"))),
         }
-        from.await.unwrap_or_else(|_| Err(BackendError::unknown("checkout.place", "the batch was lost").into()))
+        answered(from).await
+    }
+
+    /// Places orders of the engine's own as one batch, whatever else waits: offers, which are bounded where they are planned.
+    pub(crate) async fn place_all(self: &Arc<Self>, accepts: Vec<Accept>, standing: Standing) -> Vec<PlaceResult> {
+        let halted = self.halted().map(Error::Backend);
+        if let Some(stopped) = halted.or_else(|| self.ledger_broken()) {
+            return accepts.iter().map(|_| Err(stopped.clone())).collect();
+        }
+        let jobs = accepts.into_iter().map(|accept| self.job(accept, standing, Until::Decided));
+        let (jobs, answers): (Vec<Job>, Vec<_>) = jobs.unzip();
+        let gated = self.street.gate.is_some();
+        match if gated { self.reserve.push_all(jobs) } else { self.accept.push_all(jobs) } {
+            Pushed::Work if gated => self.work_reserve(),
+            Pushed::Work => self.work_accept(),
+            Pushed::Queued | Pushed::Full(_) => {}
+        }
+        let answers = answers.into_iter().map(|answer| async { placed(answered(answer).await?) });
+        futures_util::future::join_all(answers).await
+    }
+
+    fn job(&self, accept: Accept, standing: Standing, until: Until) -> (Job, oneshot::Receiver<JobResult>) {
+        let (to, from) = oneshot::channel();
+        let reply = Reply { to, _in_flight: self.street.in_flight.entered() };
+        (Job { accept, standing, until, rounds: 0, reply }, from)
+    }
+
+    /// No holds for what the ledger cannot take, if so.
+    fn ledger_broken(&self) -> Option<Error<OrderRefusal>> {
+        let broken = self.broken_until.load(Ordering::Relaxed) > self.street.host.now().ms();
+        broken.then(|| unavailable("the ledger was not reachable a moment ago"))
     }
 
     pub(crate) fn halt(&self, error: BackendError) {
@@ -478,6 +503,18 @@ enum Half {
     Append,
 }
 
+async fn answered(answer: oneshot::Receiver<JobResult>) -> JobResult {
+    answer.await.unwrap_or_else(|_| Err(BackendError::unknown("checkout.place", "the batch was lost").into()))
+}
+
+/// The answer to somebody who waits for the ledger.
+fn placed(taken: Taken) -> PlaceResult {
+    match taken {
+        Taken::Decided(placed) => Ok(placed),
+        Taken::Recorded(_) => Err(BackendError::corrupt("checkout.place", "recorded, and not asked to").into()),
+    }
+}
+
 /// What a buyer is told of the ledger's answer; `None`: his hold had ended, reserve again.
 fn outcome(answer: Acceptance, terms: &Totals, now: Timestamp) -> Option<PlaceResult> {
     Some(match answer {
@@ -492,6 +529,7 @@ fn outcome(answer: Acceptance, terms: &Totals, now: Timestamp) -> Option<PlaceRe
         Acceptance::NotOpen(_) => Err(Error::Refused(ReserveRefusal::Closed.into())),
         Acceptance::HoldExpired => return None,
         Acceptance::UnknownItem(item) => Err(Error::Refused(OrderRefusal::UnknownItem { item })),
+        Acceptance::NotOffered(reason) => Err(Error::Refused(OrderRefusal::NotOffered(reason))),
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
 //! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
-//! the gateway, *recover* what is due, *intake* the log to the ledger, *admit* the next in the waiting room, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! the gateway, *offer* what came back to those who wait, *recover* what is due, *intake* the log to the ledger, *admit* the next in the
+//! waiting room, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
 //! come from a [`Host`].
 
 mod batch;
@@ -24,6 +25,7 @@ mod room;
 mod rooms;
 mod stock;
 mod street;
+mod waitlist;
 mod wallet;
 mod workers;
 
@@ -38,5 +40,6 @@ pub use orders::{Orders, PayRefusal};
 pub use room::{Admission, Entrance, PlaceView, RoomBuilder, Tick, WaitingRoom};
 pub use rooms::Rooms;
 pub use stock::{Drained, Held, Stock};
+pub use waitlist::{Offer, Waitlist, Wished};
 pub use wallet::{Wallet, WalletGateway};
 pub use workers::{PassReport, Work, Workers};

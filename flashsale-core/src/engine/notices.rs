@@ -12,10 +12,13 @@ use tokio::sync::Notify as Wake;
 
 use crate::engine::handler::{Consumer, Failed};
 use crate::engine::lane::Street;
+use crate::engine::waitlist::Waitlist;
 use crate::error::BackendError;
 use crate::event::{Event, Fact, Outbox};
 use crate::id::{BuyerId, OrderId};
 use crate::notice::{Message, Notice, NoticeKey, NoticeLedger, Notifier, Reach, Unsendable};
+use crate::stock::Reason;
+use crate::unit::Quantity;
 
 /// The notice that an event is, if it is one. Its key is the event's id: a repeat is the same notice.
 #[must_use]
@@ -35,6 +38,8 @@ fn message(fact: &Fact) -> Option<(BuyerId, Message)> {
         Fact::OrderConfirmed(order) => {
             (order.buyer.clone(), Message::OrderConfirmed { order: order.order.clone(), pays: order.pays })
         }
+        // Of an offer that lapsed its own fact tells.
+        Fact::OrderCancelled { reason, .. } if reason == Reason::Lapsed.code() => return None,
         Fact::OrderCancelled { order, buyer, reason } => {
             (buyer.clone(), Message::OrderCancelled { order: order.clone(), reason: reason.clone() })
         }
@@ -42,6 +47,15 @@ fn message(fact: &Fact) -> Option<(BuyerId, Message)> {
         Fact::CouponIssued { coupon, campaign, member, until, .. } => {
             let message = Message::CouponIssued { coupon: coupon.clone(), campaign: campaign.clone(), until: *until };
             (member.clone(), message)
+        }
+        Fact::WaitlistOffered { offer, member, item, units, until: _ } => {
+            // How long he has is the engine's policy and may change before he is told; the offer itself says it then.
+            let (offer, item, units) = (offer.clone(), item.clone(), Quantity::new(u64::from(*units)).ok()?);
+            (member.clone(), Message::OfferMade { offer, item, units, within: None })
+        }
+        Fact::WaitlistLapsed { offer, member, item, units } => {
+            let (offer, item, units) = (offer.clone(), item.clone(), Quantity::new(u64::from(*units)).ok()?);
+            (member.clone(), Message::OfferLapsed { offer, item, units })
         }
         _ => return None,
     })
@@ -66,14 +80,10 @@ pub(crate) trait Told: Debug + Send + Sync {
     async fn handed_over(&self, offers: &[OrderId]) -> Result<(), BackendError>;
 }
 
-/// There are no offers.
-#[derive(Debug)]
-pub(crate) struct NoOffers;
-
 #[async_trait]
-impl Told for NoOffers {
-    async fn handed_over(&self, _: &[OrderId]) -> Result<(), BackendError> {
-        Ok(())
+impl Told for Waitlist {
+    async fn handed_over(&self, offers: &[OrderId]) -> Result<(), BackendError> {
+        self.offers_told(offers).await
     }
 }
 
@@ -170,7 +180,6 @@ mod tests {
     use crate::memory::MemoryLedger;
     use crate::notice::{Outcome, Recorded};
     use crate::time::{Clock, ManualClock, Timestamp};
-    use crate::unit::Quantity;
 
     /// Time passes as it is slept through.
     #[derive(Debug)]

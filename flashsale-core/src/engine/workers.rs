@@ -40,6 +40,8 @@ pub enum Work {
     Recover,
     /// Has the ledger decide what a log recorded.
     Intake,
+    /// Offers what came back to those who wait.
+    Offer,
     /// Keeps what members are to be told, and hands it over.
     Notices,
     /// Forgets what is old.
@@ -50,7 +52,7 @@ pub enum Work {
 
 impl Work {
     /// All of it.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Admit,
         Self::Follow,
         Self::Relay,
@@ -58,6 +60,7 @@ impl Work {
         Self::Charge,
         Self::Recover,
         Self::Intake,
+        Self::Offer,
         Self::Notices,
         Self::Prune,
         Self::Handlers,
@@ -71,8 +74,10 @@ impl Work {
             "relay" => Self::Relay,
             "consume:order" => Self::Saga,
             "charge" => Self::Charge,
-            "recover" => Self::Recover,
+            // A waitlist alone has no saga that ends offers.
+            "recover" | "lapse" => Self::Recover,
             "intake" => Self::Intake,
+            "offer" => Self::Offer,
             "consume:notices" | "notify" => Self::Notices,
             "prune" => Self::Prune,
             handler if handler.starts_with("consume:") => Self::Handlers,

@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 use crate::unit::Money;
 
 /// The topics, each with one producing role and one kind of key.
-pub const TOPICS: [&str; 9] =
-    ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns", "notices", "rooms"];
+pub const TOPICS: [&str; 10] =
+    ["sale-state", "stock", "orders", "payments", "wallets", "coupons", "campaigns", "waitlist", "notices", "rooms"];
 
 /// What an order's events tell of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ pub enum StuckOver {
     Contradiction,
     /// The refund does not go through.
     Refund,
+    /// Nobody could be told that he has an offer.
+    Untold,
 }
 
 impl StuckOver {
@@ -69,6 +71,7 @@ impl StuckOver {
             Self::WrongAmount => "wrong_amount",
             Self::Contradiction => "contradiction",
             Self::Refund => "refund",
+            Self::Untold => "untold",
         }
     }
 }
@@ -220,6 +223,43 @@ facts! {
         campaign: CampaignId, /// Which window.
         window: String, /// How many coupons it has.
         cap: u32 } = "campaign.window_opened" in "campaigns", by "coupon", for "pages";
+    /// A member waits for units of an item.
+    WaitlistWished { /// The name of the offer that it may become.
+        offer: OrderId, /// Who waits.
+        member: BuyerId, /// For which item.
+        item: ItemId, /// For how many units.
+        units: u32, /// His number in the line.
+        number: u64 } = "waitlist.wished" in "waitlist", by "order", for "operators";
+    /// A member waits no more, and was offered nothing.
+    WaitlistLeft { /// The name of the offer that it would have become.
+        offer: OrderId, /// Who.
+        member: BuyerId, /// For which item.
+        item: ItemId, /// Why, as a stable word.
+        reason: String } = "waitlist.left" in "waitlist", by "order", for "operators";
+    /// Units are allocated to a member who waited; his time to take them runs from the hand-over of the notice.
+    WaitlistOffered { /// The offer: an order.
+        offer: OrderId, /// To whom.
+        member: BuyerId, /// Of which item.
+        item: ItemId, /// How many units.
+        units: u32, /// Until when, if that is known yet.
+        until: Option<Timestamp> } = "waitlist.offered" in "waitlist", by "order", for "notices (once by offer)";
+    /// An offer was taken.
+    WaitlistAccepted { /// The offer.
+        offer: OrderId, /// By whom.
+        member: BuyerId, /// Of which item.
+        item: ItemId } = "waitlist.accepted" in "waitlist", by "order", for "operators";
+    /// An offer was given back; its units go to the next.
+    WaitlistDeclined { /// The offer.
+        offer: OrderId, /// Whose.
+        member: BuyerId, /// Of which item.
+        item: ItemId, /// Why, as a stable word.
+        reason: String } = "waitlist.declined" in "waitlist", by "order", for "operators";
+    /// An offer was not taken in time; its units go to the next.
+    WaitlistLapsed { /// The offer.
+        offer: OrderId, /// Whose.
+        member: BuyerId, /// Of which item.
+        item: ItemId, /// How many units.
+        units: u32 } = "waitlist.lapsed" in "waitlist", by "order", for "notices, operators";
     /// A notice was handed over to whoever carries it.
     NoticeSent { /// Which, by its fixed key.
         notice: String, /// To whom.

@@ -6,9 +6,11 @@ use super::payment::{Payment, Then};
 use super::stock::SaleRow;
 use super::{OrderRow, Tables};
 use crate::id::{ItemId, SaleId};
+use crate::stock::OrderState;
+use crate::waitlist::WishState;
 
 impl Tables {
-    /// Each violation of I1 to I6 (protocol 4) in a sentence.
+    /// Each violation of I1 to I7 (protocol 4) in a sentence.
     pub(super) fn audit(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (id, sale) in &self.sales {
@@ -18,6 +20,7 @@ impl Tables {
             audit_order(row, self.sales.get(&row.order.sale), &mut found);
         }
         self.audit_coupons(&mut found);
+        self.audit_wishes(&mut found);
         self.audit_money(&mut found);
         found
     }
@@ -76,6 +79,42 @@ impl Tables {
         }
     }
 
+    /// I7: a wish is offered exactly while its order is; and an item is closed to the public exactly while somebody waits for it.
+    fn audit_wishes(&self, found: &mut Vec<String>) {
+        let is_offer = |id| self.orders.get(id).is_some_and(|row: &OrderRow| row.order.state == OrderState::Offered);
+        for wish in self.wishes.wishes.values() {
+            if (wish.state == WishState::Offered) != is_offer(&wish.offer) {
+                found.push(format!(
+                    "I7: {} is {}, its order is an offer: {}",
+                    wish.offer,
+                    wish.state.code(),
+                    is_offer(&wish.offer)
+                ));
+            }
+            let line = self.wishes.lines.get(&(wish.sale.clone(), wish.item.clone()));
+            let in_line = line.is_some_and(|line| line.get(&wish.number) == Some(&wish.offer));
+            if in_line != (wish.state == WishState::Waiting) {
+                found.push(format!("I7: {} is {} and in the line: {in_line}", wish.offer, wish.state.code()));
+            }
+        }
+        for row in self.orders.values().filter(|row| row.order.state == OrderState::Offered) {
+            if !self.wishes.wishes.contains_key(&row.order.id) {
+                found.push(format!("I7: {} is offered and nobody wished for it", row.order.id));
+            }
+        }
+        for (sale, row) in &self.sales {
+            for item in row.items.values() {
+                let waits = self.wishes.somebody_waits(sale, &item.item);
+                if item.waiting != waits {
+                    found.push(format!(
+                        "I7: {sale}/{} has waiting {}, somebody waits: {waits}",
+                        item.item, item.waiting
+                    ));
+                }
+            }
+        }
+    }
+
     fn audit_money(&self, found: &mut Vec<String>) {
         let mut sum: i64 = self.wallet.balances.values().sum();
         for payment in self.wallet.payments.values() {
@@ -99,7 +138,7 @@ fn audit_order(row: &OrderRow, sale: Option<&SaleRow>, found: &mut Vec<String>) 
         return;
     };
     // Units of a returned order stay allocated where the policy says so; no other ended order has any.
-    let kept = matches!(order.state, crate::stock::OrderState::Refunding | crate::stock::OrderState::Refunded);
+    let kept = matches!(order.state, OrderState::Refunding | OrderState::Refunded);
     if (order.state.holds_units() && !live) || (*live && !order.state.holds_units() && !kept) {
         found.push(format!("I2: {} is {} and its lines are live: {live}", order.id, order.state.code()));
     }

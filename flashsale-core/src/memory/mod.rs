@@ -15,6 +15,7 @@ mod order;
 mod payment;
 mod room;
 mod stock;
+mod waitlist;
 
 pub use gate::{GateSnapshot, MemoryStockGate};
 pub use intake::MemoryIntakeLog;
@@ -29,7 +30,7 @@ use crate::id::{BuyerId, CampaignId, CouponId, OrderId, SaleId};
 use crate::stock::Order;
 use crate::time::{Clock, Timestamp};
 
-/// A ledger in memory: stock, orders, coupons, wallet, outbox, dead letters and notices. A clone is the same ledger.
+/// A ledger in memory: stock, orders, coupons, waitlist, wallet, outbox, dead letters and notices. A clone is the same ledger.
 ///
 /// ```
 /// use flashsale_core::memory::MemoryLedger;
@@ -70,7 +71,7 @@ impl MemoryLedger {
         *tables = Tables { tags, ..snapshot.0 };
     }
 
-    /// Checks the rows against each other (protocol 4, I1 to I6) and tells each violation in a sentence.
+    /// Checks the rows against each other (protocol 4, I1 to I7) and tells each violation in a sentence.
     #[must_use]
     pub fn audit(&self) -> Vec<String> {
         self.tables().audit()
@@ -107,6 +108,7 @@ struct Tables {
     campaigns: BTreeMap<CampaignId, Campaign>,
     coupons: BTreeMap<CouponId, Coupon>,
     coupons_of: BTreeSet<(BuyerId, CouponId)>,
+    wishes: waitlist::WishRows,
     wallet: payment::WalletRows,
     outbox: event::OutboxRows,
     dead: event::DeadRows,

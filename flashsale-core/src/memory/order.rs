@@ -32,6 +32,7 @@ impl Tables {
                 moved.push(order.clone());
             }
             self.outbox.tell(append.events.iter().cloned());
+            self.wish_follows(&order, now);
             self.put_order(order.clone(), row.live && !gives_back);
             answers.push(Appended::Done(order));
         }

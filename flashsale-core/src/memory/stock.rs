@@ -24,7 +24,7 @@ use crate::unit::Quantity;
 pub(super) struct SaleRow {
     /// The terms as they were written down first: what a repeated `open` is compared with.
     terms: Sale,
-    door: Door,
+    pub(super) door: Door,
     /// The tag of each version, from version 1.
     pub(super) tags: Vec<u64>,
     /// When each version was made.
@@ -50,6 +50,11 @@ pub(super) type Returned = BTreeMap<ItemId, (ItemTotals, u32)>;
 impl SaleRow {
     pub(super) fn version(&self) -> Version {
         Version { v: self.tags.len() as u64, tag: self.tags.last().copied().unwrap_or(0) }
+    }
+
+    /// Whether nothing can be offered any more.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.door.state == SaleState::Closed || now >= self.door.window.closes_at
     }
 
     pub(super) fn next_v(&self) -> u64 {
@@ -173,6 +178,7 @@ impl Tables {
     }
 
     fn books(&self, sale: &SaleRow, batch: &[Accept], now: Timestamp) -> Books {
+        let id = &sale.terms.id;
         let mut books = Books {
             sale: sale.terms.id.clone(),
             door: sale.door,
@@ -185,6 +191,7 @@ impl Tables {
             items: HashMap::new(),
             bought: HashMap::new(),
             coupons: HashMap::new(),
+            wished: batch.iter().filter(|a| a.is_offer() && self.waits(id, &a.id)).map(|a| a.id.clone()).collect(),
         };
         for accept in batch {
             if let Some(row) = self.orders.get(&accept.id) {
@@ -247,6 +254,8 @@ impl Tables {
         let sale = self.sales.get_mut(id).ok_or_else(|| no_such_sale("ledger.accept", id))?;
         sale.items.extend(books.items);
         sale.bought.extend(books.bought);
+        self.offered(id, &decision.orders, now);
+        let sale = self.sales.get(id).ok_or_else(|| no_such_sale("ledger.accept", id))?;
         let update = sale.update(from, sale.levels_of(changed.iter()), &decision.orders);
         Ok(Accepted { answers: decision.answers, update: Some(update) })
     }
@@ -270,8 +279,10 @@ impl Tables {
                 }
                 Some(OrderRow { order, live }) => match order.state {
                     OrderState::Offered | OrderState::Accepted if order.sale == *id => {
+                        let from = order.state;
                         let order = Arc::new(order.cancelled(cancel.reason, v, now));
-                        self.outbox.tell(ending(&order, now));
+                        self.outbox.tell(ending(&order, from, now));
+                        self.wish_follows(&order, now);
                         self.undo(&order, live, &mut returned);
                         self.put_order(order.clone(), false);
                         ended.push(order.clone());

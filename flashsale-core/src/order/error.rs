@@ -29,6 +29,9 @@ pub enum OrderRefusal {
     /// The ledger refused it, for good: the same id gets this answer for ever.
     #[error("refused: {}", .0.reason.map_or("no reason", Reason::code))]
     Ledger(Arc<Order>),
+    /// An offer to one on the waitlist is not made now, for this reason; his wish stays as it is.
+    #[error("not offered: {}", .0.code())]
+    NotOffered(Reason),
     /// The same id was decided before, and the order has ended since.
     #[error("this order is {}", .0.state.code())]
     Ended(Arc<Order>),
@@ -44,6 +47,7 @@ impl OrderRefusal {
             Self::UnknownItem { .. } => "unknown_item",
             Self::Gate(refusal) => refusal.code(),
             Self::Ledger(order) => order.reason.map_or("refused", Reason::code),
+            Self::NotOffered(reason) => reason.code(),
             Self::Ended(order) => order.state.code(),
         }
     }

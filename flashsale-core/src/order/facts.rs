@@ -51,13 +51,11 @@ fn order_fact(order: &Order) -> OrderFact {
 pub fn accepting(decision: &Decision, books: &Books) -> Vec<Event> {
     let now = books.now;
     let mut events = Vec::with_capacity(decision.orders.len() + 2);
-    for order in &decision.orders {
-        match order.state {
-            OrderState::Accepted => events.push(about_order(order, now, Fact::OrderAccepted(order_fact(order)))),
-            OrderState::Offered | OrderState::Refused => {}
-            _ => {}
-        }
-    }
+    let of = |state: OrderState| decision.orders.iter().filter(move |order| order.state == state);
+    // Acceptances first: a ledger may keep those apart.
+    events
+        .extend(of(OrderState::Accepted).map(|order| about_order(order, now, Fact::OrderAccepted(order_fact(order)))));
+    events.extend(of(OrderState::Offered).filter_map(|order| offered(order, now)));
     for coupon in &decision.issued {
         let fact = Fact::CouponIssued {
             coupon: coupon.id.clone(),
@@ -87,7 +85,7 @@ pub fn accepting(decision: &Decision, books: &Books) -> Vec<Event> {
         events.iter_mut().for_each(|event| event.trace = decision.traces.get(&event.subject).copied());
     }
     let mut sold_out: Vec<&ItemTotals> =
-        books.items.values().filter(|item| item.allocated >= item.total && sold_now(decision, &item.item)).collect();
+        books.items.values().filter(|item| sells_out(item) && sold_now(decision, &item.item)).collect();
     sold_out.sort_unstable_by(|a, b| a.item.cmp(&b.item));
     for item in sold_out {
         let fact = Fact::StockSoldOut { item: item.item.clone() };
@@ -96,26 +94,59 @@ pub fn accepting(decision: &Decision, books: &Books) -> Vec<Event> {
     events
 }
 
+/// An item for which people wait was sold out for everybody else before.
+fn sells_out(item: &ItemTotals) -> bool {
+    item.allocated >= item.total && !item.waiting
+}
+
+/// Units are allocated to one who waited. Until when he can take them is not known before he is told.
+fn offered(order: &Order, now: Timestamp) -> Option<Event> {
+    let line = order.lines.first()?;
+    let fact = Fact::WaitlistOffered {
+        offer: order.id.clone(),
+        member: order.id.buyer(),
+        item: line.item.clone(),
+        units: line.units.units(),
+        until: None,
+    };
+    Some(about_order(order, now, fact))
+}
+
+/// What became of an offer, besides of the order that it is.
+fn answered(order: &Order) -> Option<Fact> {
+    let line = order.lines.first()?;
+    let (item, units) = (line.item.clone(), line.units.units());
+    let (offer, member) = (order.id.clone(), order.id.buyer());
+    Some(match (order.state, order.reason) {
+        (OrderState::Cancelled, Some(Reason::Lapsed)) => Fact::WaitlistLapsed { offer, member, item, units },
+        (OrderState::Cancelled, why) => {
+            let reason = why.map_or("none", Reason::code).to_owned();
+            Fact::WaitlistDeclined { offer, member, item, reason }
+        }
+        _ => Fact::WaitlistAccepted { offer, member, item },
+    })
+}
+
 fn sold_now(decision: &Decision, item: &ItemId) -> bool {
     let sells =
         |order: &&std::sync::Arc<Order>| order.state.holds_units() && order.lines.iter().any(|line| line.item == *item);
     decision.orders.iter().any(|order| sells(&order))
 }
 
-/// The facts of an order that was cancelled outside the saga; `order` is the row as it is now.
+/// The facts of an order that was cancelled outside the saga; `order` is the row as it is now, `from` its state before.
 #[must_use]
-pub fn ending(order: &Order, now: Timestamp) -> Vec<Event> {
-    moved(order, true, Units::GiveBack, None, now)
+pub fn ending(order: &Order, from: OrderState, now: Timestamp) -> Vec<Event> {
+    moved(order, from, Units::GiveBack, None, now)
 }
 
-/// The facts of units that came back: only where an item was sold out before is it news.
+/// The facts of units that came back: only where an item was sold out before is it news, and not where people wait for it.
 ///
 /// `items` are the rows *before*, with the units that come back to each.
 #[must_use]
 pub fn back(sale: &SaleId, v: u64, now: Timestamp, items: &[(ItemTotals, u32)]) -> Vec<Event> {
     items
         .iter()
-        .filter(|(before, units)| before.allocated >= before.total && *units > 0)
+        .filter(|(before, units)| sells_out(before) && *units > 0)
         .map(|(before, units)| {
             let fact = Fact::StockAvailable { item: before.item.clone(), units: *units };
             about_item(sale, &before.item, v, now, fact)
@@ -151,10 +182,10 @@ pub fn change_facts(sale: &SaleId, change: &Change, v: u64, now: Timestamp) -> V
     }]
 }
 
-/// The facts of a transition; `order` is the row as it will be, `entered` whether its state is a new one.
+/// The facts of a transition; `order` is the row as it will be, `from` its state before.
 pub(crate) fn moved(
     order: &Order,
-    entered: bool,
+    from: OrderState,
     units: Units,
     stuck: Option<StuckOver>,
     now: Timestamp,
@@ -162,7 +193,10 @@ pub(crate) fn moved(
     let (id, buyer) = (|| order.id.clone(), || order.id.buyer());
     let reason = || order.reason.map_or("none", Reason::code).to_owned();
     let mut facts = Vec::new();
-    if entered {
+    if from != order.state {
+        if from == OrderState::Offered {
+            facts.extend(answered(order));
+        }
         match order.state {
             OrderState::Accepted => facts.push(Fact::OrderAccepted(order_fact(order))),
             OrderState::Paying => facts.push(Fact::OrderPaymentRequested {

@@ -14,7 +14,8 @@ use crate::time::Timestamp;
 
 /// A request that is held by the gate and stands in the log: weaker than *accepted*, stronger than *held*.
 ///
-/// It has everything that the ledger needs to decide it, also where the gate that held it is gone. A claim of a coupon is one, too.
+/// It has everything that the ledger needs to decide it, also where the gate that held it is gone. A claim of a coupon is one, too; an offer to
+/// one on the waitlist never is: the engine makes offers itself, and asks again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// The sale.

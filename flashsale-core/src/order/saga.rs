@@ -19,9 +19,13 @@ pub(crate) const ATTEMPT: u32 = 1;
 pub enum Input {
     /// The buyer takes what he was offered.
     OfferTaken {
-        /// How long he has to pay.
-        pay_within: Duration,
+        /// How long he has to pay; `None` where nobody asks him to.
+        pay_within: Option<Duration>,
     },
+    /// The buyer was told of his offer: his time to take it begins.
+    OfferTold,
+    /// The buyer does not want what he was offered.
+    OfferDeclined,
     /// The buyer changes his mind.
     BuyerCancels,
     /// Its turn to be paid has come.
@@ -59,6 +63,8 @@ impl Input {
     fn kind(&self, order: Option<&Order>) -> InputKind {
         match self {
             Self::OfferTaken { .. } => InputKind::OfferTaken,
+            Self::OfferTold => InputKind::OfferTold,
+            Self::OfferDeclined => InputKind::OfferDeclined,
             Self::BuyerCancels => InputKind::BuyerCancels,
             Self::TurnToPay => InputKind::TurnToPay,
             Self::Approved { amount } if order.is_none_or(|o| o.amounts.pays == *amount) => InputKind::Approved,
@@ -90,6 +96,11 @@ pub struct Policy {
     pub return_within: Duration,
     /// What happens to the units of a returned order. Default: they are for sale again.
     pub returned_units: Units,
+    /// How long a member has to take an offer, from the moment at which he was told. Default 30 min: long enough to read mail, short
+    /// enough that the next in line is reached on the same day.
+    pub offer_within: Duration,
+    /// After how long an offer of which nobody could be told is reported stuck. Default 1 h: mail that is down longer wants a person.
+    pub tell_within: Duration,
 }
 
 impl Default for Policy {
@@ -101,6 +112,8 @@ impl Default for Policy {
             refund_tries: 10,
             return_within: Duration::from_secs(7 * 86_400),
             returned_units: Units::GiveBack,
+            offer_within: Duration::from_secs(1_800),
+            tell_within: Duration::from_secs(3_600),
         }
     }
 }
@@ -144,7 +157,7 @@ pub struct Move {
     order: Order,
     expect: u32,
     units: Units,
-    entered: bool,
+    from: OrderState,
 }
 
 impl Move {
@@ -161,7 +174,12 @@ impl Move {
             ..order.clone()
         };
         let gives_back = order.state.holds_units() && !state.holds_units();
-        Self { order: next, expect: order.ver, units: if gives_back { Units::GiveBack } else { Units::Keep }, entered }
+        Self {
+            order: next,
+            expect: order.ver,
+            units: if gives_back { Units::GiveBack } else { Units::Keep },
+            from: order.state,
+        }
     }
 
     fn due(mut self, at: Timestamp) -> Self {
@@ -177,10 +195,10 @@ impl Move {
     }
 
     fn verdict(self, stuck: Option<StuckOver>, now: Timestamp) -> Verdict {
-        let Self { mut order, expect, units, entered } = self;
+        let Self { mut order, expect, units, from } = self;
         let newly = stuck.filter(|over| order.stuck.as_deref() != Some(over.code()));
         order.stuck = stuck.map(|over| over.code().to_owned());
-        let events = facts::moved(&order, entered, units, newly, now);
+        let events = facts::moved(&order, from, units, newly, now);
         Verdict::Move(Box::new(Append { expect, order, units, events }))
     }
 }
@@ -221,15 +239,26 @@ pub fn step(order: Option<&Order>, input: &Input, now: Timestamp, policy: &Polic
 
         Cell::Take => {
             let Input::OfferTaken { pay_within } = input else { return Verdict::Ignored };
-            let mut moved = to(OrderState::Accepted, None).due(now.after(*pay_within));
+            let mut moved = to(OrderState::Accepted, None);
+            moved.order.pay_by = pay_within.map(|within| now.after(within));
+            moved.order.due_at = moved.order.pay_by;
+            plain(moved)
+        }
+        // An offer's time is where an order's time to pay is: it begins once.
+        Cell::Tell if order.pay_by.is_some() => Verdict::Already,
+        Cell::Tell => {
+            let mut moved = to(OrderState::Offered, None).due(now.after(policy.offer_within));
             moved.order.pay_by = moved.order.due_at;
             plain(moved)
         }
-        Cell::Cancel => plain(to(OrderState::Cancelled, Some(why_cancelled(order, input)))),
-        Cell::Lapse => {
-            let reason = if order.state == OrderState::Offered { Reason::Lapsed } else { Reason::Timeout };
-            plain(to(OrderState::Cancelled, Some(reason)))
+        // Without a deadline any more: it waits for a person, or to be told after all.
+        Cell::LapseOffer if order.pay_by.is_none() && order.stuck.is_some() => Verdict::Already,
+        Cell::LapseOffer if order.pay_by.is_none() => {
+            to(OrderState::Offered, None).verdict(Some(StuckOver::Untold), now)
         }
+        Cell::LapseOffer => plain(to(OrderState::Cancelled, Some(Reason::Lapsed))),
+        Cell::Cancel => plain(to(OrderState::Cancelled, Some(why_cancelled(order, input)))),
+        Cell::Lapse => plain(to(OrderState::Cancelled, Some(Reason::Timeout))),
         Cell::CloseForBuyer => plain(to(OrderState::Closing, Some(Reason::Buyer)).due(now)),
         Cell::StartPaying => plain(to(OrderState::Paying, None).due(look_up(order, now, policy))),
         Cell::ShowAction => {
@@ -316,7 +345,7 @@ fn stuck(order: &Order, over: StuckOver, now: Timestamp) -> Verdict {
         order: Order { ver: order.ver + 1, ..order.clone() },
         expect: order.ver,
         units: Units::Keep,
-        entered: false,
+        from: order.state,
     };
     moved.verdict(Some(over), now)
 }

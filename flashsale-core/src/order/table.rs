@@ -13,6 +13,10 @@ pub enum InputKind {
     AcceptOther,
     /// The buyer takes what he was offered.
     OfferTaken,
+    /// The buyer was told of his offer.
+    OfferTold,
+    /// The buyer does not want what he was offered.
+    OfferDeclined,
     /// The buyer changes his mind.
     BuyerCancels,
     /// Its turn to be paid has come.
@@ -39,10 +43,12 @@ pub enum InputKind {
 
 impl InputKind {
     /// All inputs, in the order of the protocol's table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AcceptSame,
         Self::AcceptOther,
         Self::OfferTaken,
+        Self::OfferTold,
+        Self::OfferDeclined,
         Self::BuyerCancels,
         Self::TurnToPay,
         Self::Approved,
@@ -61,6 +67,8 @@ impl InputKind {
             Self::AcceptSame => "accept, same content",
             Self::AcceptOther => "accept, other content",
             Self::OfferTaken => "offer taken",
+            Self::OfferTold => "offer told",
+            Self::OfferDeclined => "offer declined",
             Self::BuyerCancels => "buyer cancels",
             Self::TurnToPay => "turn to pay",
             Self::Approved => "approved",
@@ -103,6 +111,10 @@ pub enum Cell {
     CancelFence,
     /// The offer becomes an accepted order; no units move.
     Take,
+    /// The time to take the offer begins, once.
+    Tell,
+    /// The offer's time is over: cancelled, units back; or nobody was told: reported stuck, and it still can be.
+    LapseOffer,
     /// Cancelled, units back.
     Cancel,
     /// Cancelled because its time is over, units back.
@@ -154,6 +166,8 @@ impl Cell {
             Self::None => "-",
             Self::CancelFence => "**cancelled** (fence)",
             Self::Take => "**accepted**",
+            Self::Tell => "its time begins, once",
+            Self::LapseOffer => "told: **cancelled**, units back; not told: stuck (untold)",
             Self::Cancel => "**cancelled**, units back",
             Self::Lapse => "**cancelled**, units back",
             Self::CloseForBuyer => "**closing** (buyer)",
@@ -190,6 +204,14 @@ pub fn cell(state: Option<OrderState>, input: InputKind) -> Cell {
         (I::OfferTaken, Some(S::Offered)) => Cell::Take,
         (I::OfferTaken, Some(S::Cancelled)) => Cell::OfferLapsed,
         (I::OfferTaken, Some(_)) => Cell::Already,
+
+        (I::OfferTold | I::OfferDeclined, None) => Cell::NotFound,
+        (I::OfferTold | I::OfferDeclined, Some(S::Refused)) => Cell::NotAnOffer,
+        (I::OfferTold, Some(S::Offered)) => Cell::Tell,
+        (I::OfferTold, Some(_)) => Cell::Ignored,
+        (I::OfferDeclined, Some(S::Offered)) => Cell::Cancel,
+        (I::OfferDeclined, Some(S::Cancelled)) => Cell::Already,
+        (I::OfferDeclined, Some(_)) => Cell::NotAnOffer,
 
         (I::BuyerCancels, None) => Cell::CancelFence,
         (I::BuyerCancels, Some(S::Offered | S::Accepted)) => Cell::Cancel,
@@ -231,7 +253,8 @@ pub fn cell(state: Option<OrderState>, input: InputKind) -> Cell {
         (I::PaymentCancelled, Some(S::Cancelled)) => Cell::Already,
         (I::PaymentCancelled, _) => Cell::Ignored,
 
-        (I::Deadline, Some(S::Offered | S::Accepted)) => Cell::Lapse,
+        (I::Deadline, Some(S::Offered)) => Cell::LapseOffer,
+        (I::Deadline, Some(S::Accepted)) => Cell::Lapse,
         (I::Deadline, Some(S::Paying)) => Cell::CloseForDeadline,
         (I::Deadline, Some(S::Closing)) => Cell::FenceAgain,
         (I::Deadline, Some(S::Refunding)) => Cell::RefundAgain,
@@ -290,7 +313,8 @@ mod tests {
 
     #[test]
     fn refused_cancelled_and_refunded_never_hold_units_again() {
-        let moves_to_live = [Cell::Take, Cell::StartPaying, Cell::Confirm, Cell::CloseForBuyer, Cell::CloseForDeadline];
+        let moves_to_live =
+            [Cell::Take, Cell::Tell, Cell::StartPaying, Cell::Confirm, Cell::CloseForBuyer, Cell::CloseForDeadline];
         for state in [OrderState::Refused, OrderState::Cancelled, OrderState::Refunded, OrderState::Refunding] {
             for input in InputKind::ALL {
                 assert!(!moves_to_live.contains(&cell(Some(state), input)), "{state:?} {input:?}");

@@ -3,7 +3,7 @@
 //! Shared by every ledger. It decides in order of arrival with running totals, so that a batch answers exactly as the same
 //! requests would one by one. Reading and writing are the ledger's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::discount::{Coupon, CouponRefusal};
@@ -39,6 +39,8 @@ pub struct Books {
     pub bought: HashMap<(ItemId, String), u32>,
     /// The rows of the batch's coupons.
     pub coupons: HashMap<CouponId, Coupon>,
+    /// Those of the batch's offers that somebody waits for: a wish of this name is in the line.
+    pub wished: HashSet<OrderId>,
 }
 
 /// What is to be written: the answers, and among them the orders decided now.
@@ -59,6 +61,7 @@ pub struct Decision {
 /// Decides a batch in order of arrival (protocol 1.3, step 4).
 ///
 /// For each order, the first that applies: known id, closed sale, void hold, unknown item, changed price, limit, coupon, stock.
+/// An offer asks before the price whether somebody waits; where it is refused, no row is written.
 ///
 /// ```
 /// # use flashsale_core::stock::{decide, Books, Acceptance};
@@ -81,6 +84,11 @@ pub fn decide(batch: &[Accept], books: &mut Books) -> Decision {
             Some(answer) => answer,
             None => {
                 let order = Arc::new(judge(accept, books));
+                // A row would take the name of the wish, which waits on.
+                if let (true, OrderState::Refused, Some(reason)) = (accept.is_offer(), order.state, order.reason) {
+                    decision.answers.push(Acceptance::NotOffered(reason));
+                    continue;
+                }
                 trace(accept, &mut decision);
                 if order.state.holds_units() {
                     book(accept, &order, books, &mut decision);
@@ -142,6 +150,7 @@ fn stop(accept: &Accept, books: &Books) -> Option<Acceptance> {
 fn judge(accept: &Accept, books: &Books) -> Order {
     let (amounts, reason) = match &accept.then {
         Then::Refuse(reason) => (Amounts::default(), Some(*reason)),
+        Then::Offer { .. } if !books.wished.contains(&accept.id) => (Amounts::default(), Some(Reason::NotWaiting)),
         _ => match price(accept, books) {
             Ok(amounts) => (amounts, stock(accept, books)),
             Err(reason) => (Amounts::default(), Some(reason)),
@@ -150,11 +159,16 @@ fn judge(accept: &Accept, books: &Books) -> Order {
     let state = match (&reason, &accept.then) {
         (Some(_), _) | (None, Then::Refuse(_)) => OrderState::Refused,
         (None, Then::Issue(_)) => OrderState::Confirmed,
+        (None, Then::Offer { .. }) => OrderState::Offered,
         (None, Then::Pay { .. } | Then::Keep) => OrderState::Accepted,
     };
     let pay_by = match &accept.then {
         Then::Pay { within } if state == OrderState::Accepted => Some(books.now.after(*within)),
         _ => None,
+    };
+    let due_at = match &accept.then {
+        Then::Offer { tell_within } if state == OrderState::Offered => Some(books.now.after(*tell_within)),
+        _ => pay_by,
     };
     Order {
         id: accept.id.clone(),
@@ -174,7 +188,7 @@ fn judge(accept: &Accept, books: &Books) -> Order {
         decided_at: books.now,
         since: books.now,
         pay_by,
-        due_at: pay_by,
+        due_at,
         tries: 0,
         action: None,
     }
@@ -214,11 +228,12 @@ fn price(accept: &Accept, books: &Books) -> Result<Amounts, Reason> {
     }
 }
 
-/// Whether there are too few units of any line.
+/// Whether there are too few units of any line, or people wait for them. A gate minds the latter; what it holds came before them.
 fn stock(accept: &Accept, books: &Books) -> Option<Reason> {
+    let passes = accept.hold.is_some() || accept.is_offer();
     let lacks = |line: &crate::sale::Line| {
         let item = &books.items[&line.item];
-        u64::from(item.allocated) + u64::from(line.units.units()) > u64::from(item.total)
+        (item.waiting && !passes) || u64::from(item.allocated) + u64::from(line.units.units()) > u64::from(item.total)
     };
     accept.lines.iter().any(lacks).then_some(Reason::SoldOut)
 }

@@ -38,6 +38,14 @@ pub struct Accept {
     pub trace: Option<TraceParent>,
 }
 
+impl Accept {
+    /// Whether it is an offer to one on the waitlist.
+    #[must_use]
+    pub fn is_offer(&self) -> bool {
+        matches!(self.then, Then::Offer { .. })
+    }
+}
+
 /// What an order becomes in the moment of its acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
@@ -53,6 +61,11 @@ pub enum Then {
     /// Refused for good, for this reason, unless the id was decided before. It asks for no hold and for no open sale: for a request that was
     /// told that it will be decided, and that nothing but the ledger may tell *no*.
     Refuse(Reason),
+    /// For one on the waitlist, whose wish has the order's name: `offered`, and his wish moves in the same transaction.
+    Offer {
+        /// How long he may stay untold: his time to take it begins when he was told.
+        tell_within: Duration,
+    },
 }
 
 /// What became of an [`Accept`].
@@ -70,6 +83,8 @@ pub enum Acceptance {
     HoldExpired,
     /// The sale has no such item. Not recorded.
     UnknownItem(ItemId),
+    /// An offer cannot be made now, for this reason. Not recorded: his wish stays as it is.
+    NotOffered(Reason),
 }
 
 /// The answers of one accepting transaction.

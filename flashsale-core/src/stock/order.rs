@@ -94,6 +94,8 @@ pub enum Reason {
     Closed,
     /// Refused: a recorded request names an item that the sale does not have.
     UnknownItem,
+    /// Not offered: nobody waits under this name, or not any more.
+    NotWaiting,
     /// Refused: the coupon cannot be used, as [`CouponRefusal`] tells.
     Coupon(CouponRefusal),
     /// Cancelled, closing or refunding: the buyer changed his mind.
@@ -122,13 +124,14 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::SoldOut,
         Self::BuyerLimit,
         Self::PriceChanged,
         Self::AmountTooLarge,
         Self::Closed,
         Self::UnknownItem,
+        Self::NotWaiting,
         Self::Coupon(CouponRefusal::NotYours),
         Self::Coupon(CouponRefusal::Used),
         Self::Coupon(CouponRefusal::Expired),
@@ -157,6 +160,7 @@ impl Reason {
             Self::AmountTooLarge => "amount_too_large",
             Self::Closed => "closed",
             Self::UnknownItem => "unknown_item",
+            Self::NotWaiting => "not_waiting",
             Self::Coupon(CouponRefusal::NotYours) => "coupon_unknown",
             Self::Coupon(CouponRefusal::Used) => "coupon_used",
             Self::Coupon(CouponRefusal::Expired) => "coupon_expired",

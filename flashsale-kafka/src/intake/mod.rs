@@ -121,7 +121,8 @@ impl KafkaIntakeLog {
         records: impl Iterator<Item = (&'r Recorded, Vec<(&'static str, Cow<'r, [u8]>)>)>,
         topic: &str,
     ) -> Result<(), BackendError> {
-        let records: Vec<_> = records.map(|(record, more)| (record, more, wire::encode(record))).collect();
+        let encode = |(record, more)| Ok((record, more, wire::encode(record)?));
+        let records: Vec<_> = records.map(encode).collect::<Result<_, BackendError>>()?;
         let [kind, version, id] = wire::HEADERS;
         let outgoing = records.iter().map(|(record, more, value)| {
             let own = [

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use flashsale_core::error::ErrorKind;
 use flashsale_core::id::ContentHash;
 use flashsale_core::order::{Reason, Recorded};
 use flashsale_core::sale::Lines;
 use flashsale_core::stock::{Accept, Epoch, HoldNo, Note, Then};
-use flashsale_core::{Coupon, CouponId, Method, Money, OrderId, SaleId, Timestamp, TraceParent};
+use flashsale_core::{BackendError, Coupon, CouponId, Method, Money, OrderId, SaleId, Timestamp, TraceParent};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::Unread;
@@ -56,10 +57,12 @@ enum Next {
 
 /// Writes the value of a record.
 ///
+/// # Errors
+/// *Data* for an offer to one on the waitlist: the engine makes offers itself, and they have no place in the log.
+///
 /// # Panics
 /// Never: every record is an object of JSON.
-#[must_use]
-pub fn encode(record: &Recorded) -> String {
+pub fn encode(record: &Recorded) -> Result<String, BackendError> {
     let Recorded { sale, accept, at } = record;
     let body = Body {
         sale: sale.clone(),
@@ -77,10 +80,14 @@ pub fn encode(record: &Recorded) -> String {
             Then::Keep => Next::Keep,
             Then::Issue(coupon) => Next::Issue(coupon.clone()),
             Then::Refuse(reason) => Next::Refuse { reason: reason.code().to_owned() },
+            Then::Offer { .. } => {
+                let why = format!("{} is an offer: the log takes requests of buyers", accept.id);
+                return Err(BackendError::new(ErrorKind::Data, "intake.append", why));
+            }
         },
         at: *at,
     };
-    serde_json::to_string(&body).expect("a record is JSON")
+    Ok(serde_json::to_string(&body).expect("a record is JSON"))
 }
 
 /// Reads a record from its headers and its value.

@@ -3,12 +3,12 @@
 //! **G1, G3, G4, G7**: the decision is [`decide`], on rows that were read under the lock. The number of statements depends neither on the
 //! number of orders nor on the items, nor on what is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use flashsale_core::order::accepting;
 use flashsale_core::sale::SaleState;
-use flashsale_core::stock::{Accept, Acceptance, Accepted, Books, Decision, ItemTotals, decide};
+use flashsale_core::stock::{Accept, Acceptance, Accepted, Books, Decision, ItemTotals, OrderState, decide};
 use flashsale_core::{Event, Fact, ItemId, SaleId};
 
 use super::{SaleRow, bought, by_name, live_orders, live_units, pairs, settled, these_items};
@@ -17,6 +17,7 @@ use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
 use crate::value::Rows;
+use crate::waitlist;
 
 const ALLOCATE: &str = "UPDATE item SET allocated = item.allocated + r.units FROM {rows id:text units:int} r \
                         WHERE item.sale = ? AND item.id = r.id";
@@ -38,8 +39,11 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     let taken = |item: &ItemTotals| item.allocated - before.get(&item.item).copied().unwrap_or(0);
     let changed: BTreeMap<&ItemId, (&ItemTotals, u32)> =
         books.items.iter().map(|(id, item)| (id, (item, taken(item)))).filter(|(_, (_, units))| *units > 0).collect();
-    let events = accepting(&decision, &books);
+    let mut events = accepting(&decision, &books);
     write(tx, &sale, &decision, &changed, &events, &numbers)?;
+    let opened = offers(tx, &sale, to.v, &decision).await?;
+    event::tell(tx, &opened.events)?;
+    events.extend(opened.events);
     sale.bump(tx, to);
     if !events.is_empty() {
         tx.enlisted(&events).await?;
@@ -47,11 +51,28 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     let update = sale.update(
         sale.version,
         to,
-        changed.into_values().map(|(item, _)| item.clone()),
+        changed.into_values().map(|(item, _)| opened.items.get(&item.item).unwrap_or(item).clone()),
         decision.orders.iter().map(|order| settled(order)).collect(),
         bought(pairs(decision.orders.iter().map(|order| &**order)), &books.bought, to.v)?,
     );
     Ok(End::Commit(Accepted { answers: decision.answers, update: Some(update) }))
+}
+
+/// Items that are open to the public because the last who waited were offered units.
+#[derive(Default)]
+struct Opened {
+    items: BTreeMap<ItemId, ItemTotals>,
+    events: Vec<Event>,
+}
+
+/// Moves the wishes of those orders that are offers. Without offers no statement is sent.
+async fn offers(tx: &mut Tx<'_>, sale: &SaleRow, v: u64, decision: &Decision) -> Result<Opened, Fault> {
+    let offers: Vec<_> = decision.orders.iter().filter(|order| order.state == OrderState::Offered).collect();
+    if offers.is_empty() {
+        return Ok(Opened::default());
+    }
+    let (items, events) = waitlist::offered(tx, &sale.id, v, &offers).await?;
+    Ok(Opened { items: items.into_iter().map(|item| (item.item.clone(), item)).collect(), events })
 }
 
 /// Reads what the decision needs, the sale's row first; and numbers for its facts, where they are taken before.
@@ -67,6 +88,14 @@ async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(
             ([sale, known, items, live], event::numbered(&numbers)?)
         }
     };
+    let offers: Vec<_> = batch.iter().filter(|accept| accept.is_offer()).map(|accept| &accept.id).collect();
+    let mut wished = HashSet::new();
+    if !offers.is_empty() {
+        let (text, values) = waitlist::those_that_wait(id, offers);
+        for row in tx.rows(text, values).await? {
+            wished.insert(row.fields().id()?);
+        }
+    }
     let coupons = coupon::by_id(tx, batch.iter().filter_map(|accept| accept.coupon.as_ref()).collect()).await?;
     let Some(sale) = SaleRow::found(id, &sale)? else { return Ok(None) };
     let books = Books {
@@ -81,6 +110,7 @@ async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(
         items: by_name(&items)?.into_iter().collect(),
         bought: live_units(&live)?,
         coupons,
+        wished,
     };
     Ok(Some((sale, books, numbers)))
 }

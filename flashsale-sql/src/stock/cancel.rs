@@ -14,6 +14,7 @@ use crate::event;
 use crate::order;
 use crate::tx::{End, Fault, Tx};
 use crate::value::Rows;
+use crate::waitlist;
 
 const KILL_LINES: &str = "UPDATE line SET live = 0 FROM {rows order_id:text item:text v:int} r \
                           WHERE line.sale = ? AND line.v = r.v AND line.order_id = r.order_id AND line.item = r.item \
@@ -104,7 +105,9 @@ pub(super) async fn cancel(
         returned = give_back(tx, &id, &before).await?;
         let rows: Vec<_> = undone.iter().map(|order| (order.clone(), order::Live::No)).collect();
         order::rewrite(tx, &rows);
-        let events: Vec<_> = undone.iter().flat_map(|order| ending(order, now)).collect();
+        waitlist::followed(tx, before.iter().zip(&undone));
+        let ends = before.iter().zip(&undone);
+        let events: Vec<_> = ends.flat_map(|(was, order)| ending(order, was.state, now)).collect();
         event::tell(tx, &events)?;
         tell_back(tx, &id, to.v, &returned)?;
     }

@@ -50,7 +50,7 @@ const ITEMS: &str =
     "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ? AND id {in} ORDER BY id";
 const LIVE: &str = "SELECT {live}";
 
-fn state(word: &str) -> Option<SaleState> {
+pub(crate) fn state(word: &str) -> Option<SaleState> {
     [SaleState::Open, SaleState::Paused, SaleState::Closed].into_iter().find(|state| state.code() == word)
 }
 
@@ -140,7 +140,7 @@ impl SaleRow {
     }
 }
 
-fn decode_item(row: &mut Fields<'_>) -> Result<ItemTotals, Fault> {
+pub(crate) fn decode_item(row: &mut Fields<'_>) -> Result<ItemTotals, Fault> {
     Ok(ItemTotals {
         item: row.id()?,
         total: row.number()?,
@@ -160,13 +160,13 @@ async fn items(tx: &mut Tx<'_>, sale: &SaleId) -> Result<Vec<ItemTotals>, Fault>
 }
 
 /// The read of these items of a sale.
-fn these_items<'a>(sale: &SaleId, ids: impl IntoIterator<Item = &'a ItemId>) -> (&'static str, Vec<Value>) {
+pub(crate) fn these_items<'a>(sale: &SaleId, ids: impl IntoIterator<Item = &'a ItemId>) -> (&'static str, Vec<Value>) {
     let ids: BTreeSet<&str> = ids.into_iter().map(ItemId::as_str).collect();
     (ITEMS, vec![sale.as_str().into(), Value::list(ids)])
 }
 
 /// The items that were read, by name.
-fn by_name(rows: &[Row]) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
+pub(crate) fn by_name(rows: &[Row]) -> Result<BTreeMap<ItemId, ItemTotals>, Fault> {
     rows.iter().map(|row| decode_item(&mut row.fields()).map(|item| (item.item.clone(), item))).collect()
 }
 
@@ -187,13 +187,13 @@ pub(crate) fn settled(order: &Order) -> Settled {
 type Pair = (ItemId, String);
 
 /// The read of the live orders of these buyers.
-fn live_orders<'a>(sale: &SaleId, buyers: impl IntoIterator<Item = &'a str>) -> (&'static str, Vec<Value>) {
+pub(crate) fn live_orders<'a>(sale: &SaleId, buyers: impl IntoIterator<Item = &'a str>) -> (&'static str, Vec<Value>) {
     let buyers: BTreeSet<&str> = buyers.into_iter().collect();
     (LIVE, vec![Value::list(buyers), sale.as_str().into()])
 }
 
 /// Live units by item and buyer, of the orders that were read.
-fn live_units(rows: &[Row]) -> Result<HashMap<Pair, u32>, Fault> {
+pub(crate) fn live_units(rows: &[Row]) -> Result<HashMap<Pair, u32>, Fault> {
     let mut live = HashMap::with_capacity(rows.len());
     for row in rows {
         let mut row = row.fields();

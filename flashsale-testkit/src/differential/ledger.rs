@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use flashsale_core::coupon::CouponLedger;
 use flashsale_core::event::{Event, Outbox, OutboxNo};
-use flashsale_core::order::{Append, Appended, Input, OrderLedger, OrderQuery, Policy, Units, Verdict, step};
+use flashsale_core::order::{Append, Appended, Input, OrderQuery, Policy, Units, Verdict, step};
 use flashsale_core::payment::{Capture, Charge, DeclineReason, Outcome, PaymentKey, WalletLedger, WalletRequest};
 use flashsale_core::sale::{SaleState, Window};
 use flashsale_core::stock::{
     Accept, Acceptance, Adopted, Cancel, Cancelled, Change, Door, Epoch, Followed, HoldNo, Nonce, OrderState, Reason,
-    Update, Version,
+    Then, Update, Version,
+};
+use flashsale_core::waitlist::{
+    Join, JoinRefusal, Joined, Leave, Left, Parting, WaitlistLedger, Wish, WishState, plan,
 };
 use flashsale_core::{Clock, CouponId, ItemId, ManualClock, OrderId, SaleId, Timestamp};
 
@@ -20,8 +23,8 @@ use crate::sample::{accept, amount, buyer, claim, coupon, held, item, key, order
 use crate::suite::wallet_ledger::{charge, payment_key, request, to_pay, trade, withdraw};
 
 /// All ledger ports of one database.
-pub trait FullLedger: OrderLedger + CouponLedger + WalletLedger + Outbox {}
-impl<T: OrderLedger + CouponLedger + WalletLedger + Outbox> FullLedger for T {}
+pub trait FullLedger: WaitlistLedger + CouponLedger + WalletLedger + Outbox {}
+impl<T: WaitlistLedger + CouponLedger + WalletLedger + Outbox> FullLedger for T {}
 
 const MEMBERS: [&str; 6] = ["ann", "bob", "cid", "dan", "Ann", "ann-2"];
 
@@ -132,7 +135,7 @@ impl Run {
     }
 
     async fn step(&mut self, a: &impl FullLedger, b: &impl FullLedger, clock: &ManualClock) {
-        match self.dice.roll(100) {
+        match self.dice.roll(140) {
             0..=27 => self.accept(a, b).await,
             28..=34 => self.cancel(a, b).await,
             35..=54 => self.append(a, b).await,
@@ -144,7 +147,157 @@ impl Run {
             83..=89 => self.pay(a, b).await,
             90..=92 => self.relay(a, b).await,
             93..=96 => clock.advance(Duration::from_secs(self.dice.roll(300))),
-            _ => self.read(a, b).await,
+            97..=99 => self.read(a, b).await,
+            100..=109 => self.join(a, b).await,
+            110..=111 => self.leave(a, b).await,
+            112..=121 => self.offer(a, b).await,
+            122..=135 => self.answer(a, b).await,
+            _ => self.look_at_lines(a, b).await,
+        }
+    }
+
+    fn a_join(&mut self) -> Join {
+        let what = self.dice.pick(&["a", "a", "b", "b", "c", "nothing"]);
+        Join { item: item(what), member: buyer(self.dice.pick(&MEMBERS)), units: units(1 + self.dice.roll(3)) }
+    }
+
+    async fn join(&mut self, a: &impl FullLedger, b: &impl FullLedger) {
+        let batch: Vec<Join> = (0..1 + self.dice.roll(5)).map(|_| self.a_join()).collect();
+        let (x, y) = (a.join(&self.sale, &batch).await, b.join(&self.sale, &batch).await);
+        let ((x, x_update), (y, y_update)) = (x.expect("join"), y.expect("join"));
+        self.same(&batch, &x, &y);
+        for answer in &x {
+            self.seen.note(match answer {
+                Joined::Done(_) => "wished",
+                Joined::Already(_) => "wished already",
+                Joined::Refused(JoinRefusal::StillAvailable { .. }) => "still available",
+                Joined::Refused(_) => "no wish",
+            });
+        }
+        self.copy(&batch, x_update, y_update);
+    }
+
+    /// The latest wishes of somebody, the same in both.
+    async fn his(&mut self, a: &impl FullLedger, b: &impl FullLedger) -> Vec<Wish> {
+        let member = buyer(self.dice.pick(&MEMBERS));
+        let (x, y) = (a.wishes(&member, 6).await.expect("wishes"), b.wishes(&member, 6).await.expect("wishes"));
+        self.same(&member, &x, &y);
+        x
+    }
+
+    async fn leave(&mut self, a: &impl FullLedger, b: &impl FullLedger) {
+        let mut batch: Vec<Leave> = Vec::new();
+        for wish in self.his(a, b).await {
+            batch.push(Leave { offer: wish.offer, why: self.dice.pick(&Parting::ALL) });
+        }
+        let (x, y) = (a.leave(&self.sale, &batch).await, b.leave(&self.sale, &batch).await);
+        let ((x, x_update), (y, y_update)) = (x.expect("leave"), y.expect("leave"));
+        self.same(&batch, &x, &y);
+        for answer in &x {
+            self.seen.note(match answer {
+                Left::Done(_) => "left",
+                Left::Already(_) => "left already",
+                Left::Unknown => "no such wish",
+            });
+        }
+        self.copy(&batch, x_update, y_update);
+    }
+
+    /// What the plan says, and now and then what it does not.
+    async fn offer(&mut self, a: &impl FullLedger, b: &impl FullLedger) {
+        let (sale, what) = (self.sale.clone(), item(self.dice.pick(&["a", "b"])));
+        let (x, y) = (a.line(&sale, &what, 5).await.expect("line"), b.line(&sale, &what, 5).await.expect("line"));
+        self.same(&what, &x, &y);
+        let Some(line) = x else { return };
+        let planned = plan(&line, Duration::from_secs(200));
+        let gathers: Vec<OrderId> = planned.gathers.into_iter().collect();
+        self.same(&gathers, &a.gather(&gathers).await.ok(), &b.gather(&gathers).await.ok());
+        let mut offers = planned.offers;
+        if self.dice.once_in(4) {
+            offers = self.his(a, b).await;
+        }
+        let mut batch: Vec<Accept> = Vec::new();
+        for wish in &offers {
+            let then = Then::Offer { tell_within: Duration::from_secs(400) };
+            let lines = [(wish.item.as_str(), u64::from(wish.units.units()))];
+            let mut ask = Accept { then, ..accept(wish.offer.as_str(), &lines) };
+            if self.epoch > 0 && !self.dice.once_in(12) {
+                self.next_no += 1;
+                ask = held(self.epoch, self.next_no, ask);
+            }
+            batch.push(ask);
+        }
+        if self.dice.once_in(2) {
+            batch.push(self.request());
+        }
+        let (x, y) = (a.accept(&sale, &batch).await.expect("accept"), b.accept(&sale, &batch).await.expect("accept"));
+        self.same(&batch, &x.answers, &y.answers);
+        for answer in &x.answers {
+            match answer {
+                Acceptance::Decided(order) if order.state == OrderState::Offered => self.seen.note("offered"),
+                Acceptance::NotOffered(_) => self.seen.note("not offered"),
+                _ => {}
+            }
+        }
+        self.copy(&batch, x.update, y.update);
+    }
+
+    /// Somebody answers his offers, or lets them lapse; or an operator undoes them.
+    async fn answer(&mut self, a: &impl FullLedger, b: &impl FullLedger) {
+        let mut wishes = self.his(a, b).await;
+        for _ in 0..6 {
+            if wishes.iter().any(|wish| wish.state == WishState::Offered) {
+                break;
+            }
+            wishes = self.his(a, b).await;
+        }
+        let ids: Vec<OrderId> = wishes.iter().map(|wish| wish.offer.clone()).collect();
+        let ((x, now), (y, _)) = (a.load(&ids).await.expect("load"), b.load(&ids).await.expect("load"));
+        self.same(&ids, &x, &y);
+        if self.dice.once_in(6) {
+            let batch: Vec<Cancel> = ids.iter().map(|id| Cancel { id: id.clone(), reason: Reason::Operator }).collect();
+            let (x, y) = (a.cancel(&self.sale, &batch).await, b.cancel(&self.sale, &batch).await);
+            let ((x, x_update), (y, y_update)) = (x.expect("cancel"), y.expect("cancel"));
+            self.same(&batch, &x, &y);
+            return self.copy(&batch, x_update, y_update);
+        }
+        let mut batch: Vec<Append> = Vec::new();
+        for row in x.iter().flatten().filter(|row| row.sale == self.sale) {
+            let input = match self.dice.roll(6) {
+                0 => Input::OfferTaken { pay_within: self.dice.once_in(2).then_some(Duration::from_secs(60)) },
+                1 => Input::OfferDeclined,
+                2 => Input::OfferTold,
+                3 => Input::BuyerCancels,
+                _ => Input::Deadline { ver: row.ver },
+            };
+            if let Verdict::Move(append) = step(Some(row), &input, now, &Policy::default()) {
+                batch.push(*append);
+            }
+        }
+        let (x, y) = (a.append(&self.sale, &batch).await, b.append(&self.sale, &batch).await);
+        let ((x, x_update), (y, y_update)) = (x.expect("append"), y.expect("append"));
+        self.same(&batch, &x, &y);
+        self.copy(&batch, x_update, y_update);
+        for wish in self.his(a, b).await {
+            match wish.state {
+                WishState::Accepted | WishState::Declined | WishState::Lapsed => self.seen.note(wish.state.code()),
+                WishState::Waiting | WishState::Offered | WishState::Left => {}
+            }
+        }
+    }
+
+    async fn look_at_lines(&mut self, a: &impl FullLedger, b: &impl FullLedger) {
+        let (x, y) = (a.sought(9).await.expect("sought"), b.sought(9).await.expect("sought"));
+        self.same(&"sought", &x, &y);
+        let (what, member) = (item(self.dice.pick(&["a", "b", "c"])), buyer(self.dice.pick(&MEMBERS)));
+        let (x, y) = (a.place(&self.sale, &what, &member).await, b.place(&self.sale, &what, &member).await);
+        self.same(&(what, member), &x.expect("place"), &y.expect("place"));
+        // Of this sale, or of one that was closed.
+        let sale = sale_id(&format!("drop-{}", self.dice.roll(u64::from(self.drops))));
+        let (x, y) = (a.end(&sale, 2).await.expect("end"), b.end(&sale, 2).await.expect("end"));
+        self.same(&sale, &x.0, &y.0);
+        if sale == self.sale {
+            self.copy(&sale, x.1, y.1);
         }
     }
 
@@ -190,6 +343,7 @@ impl Run {
                 Acceptance::NotOpen(_) => "not open",
                 Acceptance::HoldExpired => "hold expired",
                 Acceptance::UnknownItem(_) => "unknown item",
+                Acceptance::NotOffered(_) => "not offered",
             });
         }
         self.copy(&batch, x.update, y.update);

@@ -9,10 +9,12 @@ mod gate;
 mod ledger;
 mod room;
 mod step;
+mod waitlist;
 mod wallet;
 
 pub use gate::{GateBug, PlantedGate, PlantedGates};
 pub use ledger::{LedgerBug, PlantedLedger, PlantedLedgers};
 pub use room::{PlantedRoomStore, PlantedRooms, RoomBug};
 pub use step::{StepBug, StepGate};
+pub use waitlist::{PlantedWaitlist, PlantedWaitlists, WaitlistBug};
 pub use wallet::{PlantedWallet, PlantedWallets, WalletBug};

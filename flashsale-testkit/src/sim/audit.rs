@@ -9,10 +9,11 @@ use flashsale_core::notice::{NoticeKey, Recorded};
 use flashsale_core::order::{Order, OrderState, Reason};
 use flashsale_core::payment::Scripted;
 use flashsale_core::stock::{StockGate, StockLedger};
-use flashsale_core::{BackendError, OrderId, SaleId};
+use flashsale_core::{BackendError, Fact, OrderId, SaleId};
 use futures_util::FutureExt;
 
 use super::buyers::{Attempt, Heard, History};
+use super::marks::Marks;
 use super::plan::Plan;
 
 /// What an audit looks at.
@@ -32,6 +33,8 @@ pub struct Evidence {
     pub history: History,
     /// All sales.
     pub sales: Vec<SaleId>,
+    /// What was noted of the waitlist.
+    pub marks: Marks,
 }
 
 fn now<T>(call: impl Future<Output = Result<T, BackendError>>) -> T {
@@ -59,6 +62,7 @@ pub fn audit(evidence: &Evidence) -> Vec<String> {
     heard(evidence, &mut wrong);
     fair(evidence, &mut wrong);
     told(evidence, &mut wrong);
+    waitlist(evidence, &mut wrong);
     wrong
 }
 
@@ -157,7 +161,7 @@ fn heard(evidence: &Evidence, wrong: &mut Vec<String>) {
     }
 }
 
-/// G9: what a fact says to a member was handed over, or waits to be, under the fact's own name; and nothing else was said.
+/// G9: what a fact says to a member was handed over, waits to be, or is reported to be none, under the fact's own name; and nothing else was said.
 fn told(evidence: &Evidence, wrong: &mut Vec<String>) {
     let subjects = evidence.ledger.orders().into_iter().map(|order| order.id.as_str().to_owned());
     let subjects = subjects.chain(evidence.history.coupons().into_iter().map(|coupon| coupon.as_str().to_owned()));
@@ -167,11 +171,32 @@ fn told(evidence: &Evidence, wrong: &mut Vec<String>) {
     let over = evidence.notices.handed_over();
     let waiting = evidence.ledger.notices();
     let said: BTreeSet<&NoticeKey> = over.iter().chain(&waiting).map(|notice| &notice.key).collect();
-    for key in expected.keys().filter(|key| !said.contains(key)) {
+    let failed = |key: &NoticeKey| {
+        let facts = now(evidence.ledger.history(key.as_str()));
+        facts.iter().any(|event| matches!(event.fact, Fact::NoticeFailed { .. }))
+    };
+    for key in expected.keys().filter(|key| !said.contains(key) && !failed(key)) {
         wrong.push(format!("G9: the notice {key} was lost"));
     }
     for notice in over.iter().filter(|notice| expected.get(&notice.key).is_some_and(|fact| fact != *notice)) {
         wrong.push(format!("G9: the notice {} says something else than its fact", notice.key));
+    }
+}
+
+/// I14: nobody of the public passed those who waited, and nobody was told of an offer that is none.
+fn waitlist(evidence: &Evidence, wrong: &mut Vec<String>) {
+    // A gate that was put back unnoticed does not know what it was told.
+    if evidence.plan.exact() {
+        for (id, item) in evidence.marks.passed() {
+            wrong.push(format!("I14: {id} was held though people wait for {item}"));
+        }
+    }
+    let orders = evidence.ledger.orders();
+    let over = evidence.notices.handed_over();
+    for offer in over.iter().filter_map(|notice| notice.message.offer()) {
+        if !orders.iter().any(|order| order.id == *offer && !order.lines.is_empty()) {
+            wrong.push(format!("I14: somebody was told of the offer {offer}, which has no row"));
+        }
     }
 }
 

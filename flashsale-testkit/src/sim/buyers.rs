@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::coupon::ClaimRefusal;
-use flashsale_core::engine::{Status, Taken, TakenClaim};
+use flashsale_core::engine::{Offer, Status, Taken, TakenClaim};
 use flashsale_core::order::{Order, OrderRefusal, OrderState, Reason};
-use flashsale_core::{BuyerId, CampaignId, CouponId, Error, FlashSale, Key, OrderId, Purchase, SaleId};
+use flashsale_core::waitlist::TakeRefusal;
+use flashsale_core::{
+    BuyerId, CampaignId, CouponId, Error, FlashSale, ItemId, Key, OrderId, Purchase, Quantity, SaleId,
+};
 use futures_util::future::{Either, select};
 
 use super::executor::World;
@@ -106,6 +109,8 @@ impl Buyer {
             let purchase = self.draw(&name, n, coupon.as_ref());
             if let Some(id) = self.buy(&purchase).await {
                 self.change_mind(&id).await;
+            } else if self.world.chance(self.plan.waits) {
+                self.wait(&name, &purchase.lines[0].item).await;
             }
         }
         self.history.lock().gone += 1;
@@ -236,6 +241,89 @@ impl Buyer {
                     return None;
                 }
             }
+        }
+        None
+    }
+
+    /// Waits for an item; takes what is offered, declines it, or lets it lapse; and leaves the line in the end.
+    async fn wait(&self, member: &BuyerId, item: &ItemId) {
+        let units = Quantity::new(1 + self.world.pick(2)).expect("a quantity");
+        let joined = self.until_answered(|shop| {
+            let (sale, item, member) = (self.sale.clone(), item.clone(), member.clone());
+            async move { shop.waitlist.join(&sale, &item, &member, units).await }
+        });
+        match joined.await {
+            Some(Ok(wished)) => {
+                self.world.count("somebody waits");
+                self.world.say(format_args!("{member} waits for {units} of {item}, number {}", wished.wish.number));
+            }
+            other => return self.world.say(format_args!("{member} does not wait for {item}: {other:?}")),
+        }
+        for _ in 0..8 {
+            self.pause(3_000).await;
+            let offers = self.until_answered(|shop| {
+                let member = member.clone();
+                async move { shop.waitlist.offers(&member).await.map_err(Error::<TakeRefusal>::Backend) }
+            });
+            let Some(Ok((offers, _))) = offers.await else { continue };
+            let Some(offer) = offers.into_iter().find(|offer| offer.wish.item == *item) else { continue };
+            return self.answer(&offer).await;
+        }
+        if self.world.chance(800) {
+            self.world.count("buyer leaves the line");
+            let left = self.until_answered(|shop| {
+                let (sale, item, member) = (self.sale.clone(), item.clone(), member.clone());
+                async move { shop.waitlist.leave(&sale, &item, &member).await }
+            });
+            let left = left.await.map(|left| left.map(|wish| wish.state).map_err(|error| error.to_string()));
+            self.world.say(format_args!("{member} leaves the line of {item}: {left:?}"));
+        }
+    }
+
+    async fn answer(&self, offer: &Offer) {
+        let id = offer.order.id.clone();
+        let say = |what: &'static str| {
+            self.world.count(what);
+            self.world.say(format_args!("{id}: {what}"));
+        };
+        match self.world.pick(4) {
+            0 | 1 => {
+                say("offer taken");
+                let taken = self.until_answered(|shop| {
+                    let id = id.clone();
+                    async move { shop.waitlist.take(&id).await }
+                });
+                if let Some(Ok(order)) = taken.await {
+                    let units = order.lines.iter().map(|line| (line.item.to_string(), line.units.units())).collect();
+                    let attempt = Attempt { id: order.id.clone(), units, heard: Heard::Accepted(None) };
+                    self.history.lock().attempts.push(attempt);
+                }
+            }
+            2 => {
+                say("offer declined");
+                self.until_answered(|shop| {
+                    let id = id.clone();
+                    async move { shop.waitlist.decline(&id).await }
+                })
+                .await;
+            }
+            _ => say("offer left to lapse"),
+        }
+    }
+
+    /// Asks one node after another until one answers; `None`: none did.
+    async fn until_answered<T, E, F: Future<Output = Result<T, Error<E>>>>(
+        &self,
+        ask: impl Fn(FlashSale) -> F,
+    ) -> Option<Result<T, Error<E>>> {
+        for _ in 0..20 {
+            if let Some(shop) = self.node() {
+                match self.within(PATIENCE_MS, ask(shop)).await {
+                    None | Some(Err(Error::Backend(_))) => {}
+                    answer => return answer,
+                }
+            }
+            self.pause(1_000).await;
         }
         None
     }

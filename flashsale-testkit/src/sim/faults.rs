@@ -16,15 +16,17 @@ use flashsale_core::order::{
     Append, Appended, IntakeLog, Order, OrderLedger, OrderQuery, Polled, Recorded, SetAside, Units,
 };
 use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
-use flashsale_core::sale::Line;
+use flashsale_core::sale;
 use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability,
-    Epoch, Followed, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal, StockGate,
+    Epoch, Followed, HoldNo, Level, Load, Nonce, Recalled, Reservation, Reserve, ReserveRefusal, Standing, StockGate,
     StockLedger, Synced, Totals, Update, Version,
 };
-use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, Key, OrderId, Sale, SaleId, Timestamp};
+use flashsale_core::waitlist::{Join, Joined, Leave, Left, Line, Place, Sought, WaitlistLedger, Wish};
+use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, ItemId, Key, OrderId, Sale, SaleId, Timestamp};
 
 use super::executor::{Group, World};
+use super::marks::Marks;
 
 /// How often what goes wrong, in a thousand calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub enum Plant {
     UnknownIsDeclined,
     /// The place in the log is kept before the ledger has decided.
     CommitBeforeEffect,
+    /// The gate lets the public pass those who wait.
+    WaitlistIgnored,
 }
 
 /// The wire of one node. Its faults can be switched off for the end of a run.
@@ -72,13 +76,14 @@ pub struct Wire {
     rates: Rates,
     plant: Plant,
     healed: Arc<AtomicBool>,
+    marks: Marks,
 }
 
 impl Wire {
     /// A wire with these rates, and a mistake.
     #[must_use]
-    pub fn new(world: &World, rates: Rates, plant: Plant, healed: Arc<AtomicBool>) -> Self {
-        Self { world: world.clone(), rates, plant, healed }
+    pub fn new(world: &World, rates: Rates, plant: Plant, healed: Arc<AtomicBool>, marks: Marks) -> Self {
+        Self { world: world.clone(), rates, plant, healed, marks }
     }
 
     fn rates(&self) -> Rates {
@@ -166,13 +171,21 @@ impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
         self.wire.carry("gate.answers", async move { backend.answers(&sale, nonce, &page).await }).await
     }
     async fn load(&self, sale: &SaleId, load: &Load) -> Result<Synced, BackendError> {
-        carry!(self, "gate.load", load, sale, load)
+        let (backend, sale, load, marks) = (self.backend.clone(), sale.clone(), load.clone(), self.wire.marks.clone());
+        let call = async move {
+            let synced = backend.load(&sale, &load).await?;
+            if synced == Synced::Done {
+                marks.copied(&sale, &load.items);
+            }
+            Ok(synced)
+        };
+        self.wire.carry("gate.load", call).await
     }
     async fn reserve(&self, sale: &SaleId, batch: &[Reserve]) -> Result<Reservation, BackendError> {
         if self.wire.plant == Plant::StockBeforeDuplicate {
             let level = self.backend.level(sale).await?;
             let empty = |request: &Reserve| {
-                let short = |line: &Line| {
+                let short = |line: &sale::Line| {
                     level.items.iter().any(|(item, free, held)| {
                         *item == line.item && u64::from(line.units.units()) + u64::from(*held) > u64::from(*free)
                     })
@@ -186,7 +199,18 @@ impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
                 return Ok(Reservation::Answers(vec![Err(ReserveRefusal::SoldOut { item: line.item, after })]));
             }
         }
-        carry!(self, "gate.reserve", reserve, sale, batch)
+        let mut asked = batch.to_vec();
+        if self.wire.plant == Plant::WaitlistIgnored {
+            asked.iter_mut().for_each(|request| request.standing = Standing::Offer);
+        }
+        let (backend, sale, batch, marks) =
+            (self.backend.clone(), sale.clone(), batch.to_vec(), self.wire.marks.clone());
+        let call = async move {
+            let answer = backend.reserve(&sale, &asked).await?;
+            marks.reserved(&sale, &batch, &answer);
+            Ok(answer)
+        };
+        self.wire.carry("gate.reserve", call).await
     }
     async fn due(&self, sale: &SaleId) -> Result<Option<Due>, BackendError> {
         carry!(self, "gate.due", due, sale)
@@ -198,8 +222,15 @@ impl<B: StockGate + Clone + 'static> StockGate for Faulty<B> {
         {
             update.from = version;
         }
-        let update = &update;
-        carry!(self, "gate.sync", sync, sale, update)
+        let (backend, sale, marks) = (self.backend.clone(), sale.clone(), self.wire.marks.clone());
+        let call = async move {
+            let synced = backend.sync(&sale, &update).await?;
+            if synced == Synced::Done {
+                marks.copied(&sale, &update.items);
+            }
+            Ok(synced)
+        };
+        self.wire.carry("gate.sync", call).await
     }
     async fn level(&self, sale: &SaleId) -> Result<Level, BackendError> {
         carry!(self, "gate.level", level, sale)
@@ -357,6 +388,38 @@ impl<B: OrderLedger + Clone + 'static> OrderLedger for Faulty<B> {
     async fn stuck(&self, limit: usize) -> Result<Vec<Arc<Order>>, BackendError> {
         let backend = self.backend.clone();
         self.wire.carry("ledger.stuck", async move { backend.stuck(limit).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: WaitlistLedger + Clone + 'static> WaitlistLedger for Faulty<B> {
+    async fn join(&self, sale: &SaleId, batch: &[Join]) -> Result<(Vec<Joined>, Option<Update>), BackendError> {
+        carry!(self, "waitlist.join", join, sale, batch)
+    }
+    async fn leave(&self, sale: &SaleId, batch: &[Leave]) -> Result<(Vec<Left>, Option<Update>), BackendError> {
+        carry!(self, "waitlist.leave", leave, sale, batch)
+    }
+    async fn end(&self, sale: &SaleId, limit: usize) -> Result<(usize, Option<Update>), BackendError> {
+        let (backend, sale) = (self.backend.clone(), sale.clone());
+        self.wire.carry("waitlist.end", async move { backend.end(&sale, limit).await }).await
+    }
+    async fn gather(&self, wishes: &[OrderId]) -> Result<(), BackendError> {
+        carry!(self, "waitlist.gather", gather, wishes)
+    }
+    async fn sought(&self, limit: usize) -> Result<(Vec<Sought>, Timestamp), BackendError> {
+        let backend = self.backend.clone();
+        self.wire.carry("waitlist.sought", async move { backend.sought(limit).await }).await
+    }
+    async fn line(&self, sale: &SaleId, item: &ItemId, limit: usize) -> Result<Option<Line>, BackendError> {
+        let (backend, sale, item) = (self.backend.clone(), sale.clone(), item.clone());
+        self.wire.carry("waitlist.line", async move { backend.line(&sale, &item, limit).await }).await
+    }
+    async fn place(&self, sale: &SaleId, item: &ItemId, member: &BuyerId) -> Result<Option<Place>, BackendError> {
+        carry!(self, "waitlist.place", place, sale, item, member)
+    }
+    async fn wishes(&self, member: &BuyerId, limit: usize) -> Result<Vec<Wish>, BackendError> {
+        let (backend, member) = (self.backend.clone(), member.clone());
+        self.wire.carry("waitlist.wishes", async move { backend.wishes(&member, limit).await }).await
     }
 }
 

@@ -16,6 +16,7 @@ mod buyers;
 mod executor;
 mod faults;
 mod host;
+mod marks;
 mod plan;
 mod run;
 
@@ -24,5 +25,6 @@ pub use buyers::{Attempt, Heard, History};
 pub use executor::{Group, Sleep, World};
 pub use faults::{Faulty, Plant, Rates, Wire};
 pub use host::SimHost;
+pub use marks::Marks;
 pub use plan::{GateHome, Plan};
 pub use run::{Report, run};

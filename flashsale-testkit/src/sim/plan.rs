@@ -50,6 +50,8 @@ pub struct Plan {
     pub chances: Chances,
     /// How often a buyer cancels, returns or hangs up, in a thousand.
     pub fickle: u32,
+    /// How often a buyer who came too late waits for what comes back, in a thousand.
+    pub waits: u32,
     /// The largest error of a node's clock, in milliseconds.
     pub skew_ms: u64,
     /// A mistake planted on purpose.
@@ -94,6 +96,7 @@ impl Plan {
             plant: Plant::Nothing,
             through_log: some(1_000),
             rebalances: some(300),
+            waits: some(900),
         }
     }
 
@@ -110,6 +113,7 @@ impl Plan {
             fickle: 0,
             // Where the log lags behind the holds, the order is that of the log.
             through_log: 0,
+            waits: 0,
             gate: GateHome::Beside,
             ..plan
         }

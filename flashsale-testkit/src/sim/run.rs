@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flashsale_core::event::{InProcess, Outbox};
 use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryRoomStore, MemoryStockGate};
-use flashsale_core::notice::Recorded;
+use flashsale_core::notice::{Outcome, Recorded, Unsendable};
 use flashsale_core::order::{OrderLedger, Policy};
 use flashsale_core::payment::Scripted;
 use flashsale_core::queue::Keyring;
@@ -20,6 +20,7 @@ use super::buyers::{Buyer, History, Nodes};
 use super::executor::{Group, World};
 use super::faults::{Faulty, Wire};
 use super::host::SimHost;
+use super::marks::Marks;
 use super::plan::{GateHome, Plan};
 
 /// When every run begins.
@@ -67,6 +68,7 @@ struct Town {
     notices: Recorded,
     healed: Arc<AtomicBool>,
     nodes: Nodes,
+    marks: Marks,
 }
 
 impl Town {
@@ -80,7 +82,10 @@ impl Town {
         let skew = i64::try_from(self.world.pick(2 * self.plan.skew_ms + 1)).unwrap_or(0)
             - i64::try_from(self.plan.skew_ms).unwrap_or(0);
         let host = Arc::new(SimHost::new(&self.world, group, skew));
-        let wire = || Wire::new(&self.world, self.plan.rates, self.plan.plant, self.healed.clone());
+        let wire = || {
+            let (rates, plant) = (self.plan.rates, self.plan.plant);
+            Wire::new(&self.world, rates, plant, self.healed.clone(), self.marks.clone())
+        };
         if self.plan.gate == GateHome::InNode {
             let clock = Arc::new(SimHost::new(&self.world, Group::WORLD, 0));
             *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = MemoryStockGate::new(clock);
@@ -96,6 +101,7 @@ impl Town {
             intake: Some(Arc::new(Faulty::new(self.log.another(), wire()))),
             ledger: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             coupons: Arc::new(Faulty::new(self.ledger.clone(), wire())),
+            waitlist: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             payment: Arc::new(Faulty::new(self.payment.clone(), wire())),
             outbox: Arc::new(Faulty::new(self.ledger.clone(), wire())),
             sink: Arc::new(bus.clone()),
@@ -107,6 +113,8 @@ impl Town {
         let policy = Policy {
             look_up_after: Duration::from_secs(2),
             gateway_max: Duration::from_secs(3_600),
+            offer_within: Duration::from_secs(3),
+            tell_within: Duration::from_secs(20),
             ..Policy::default()
         };
         let settings = Settings {
@@ -116,6 +124,8 @@ impl Town {
             intake_max: 8,
             events_max: 8,
             payment_lanes: 4,
+            offer_every: Duration::from_millis(500),
+            gather_for: Duration::from_secs(5),
             volatile: VolatileLedger::Allowed,
             volatile_log: VolatileLog::Allowed,
             ..Settings::default()
@@ -170,6 +180,23 @@ async fn mischief(town: Arc<Town>) {
     }
 }
 
+/// Hands notices over; some not at once, and that of an offer now and then never.
+fn mail(world: World) -> Recorded {
+    Recorded::saying(move |notice, before| {
+        if notice.message.offer().is_none() || before > 3 {
+            return Outcome::HandedOver;
+        }
+        match world.pick(1_000) {
+            0..50 => {
+                world.count("notice not handed over");
+                Outcome::Refused(Unsendable::Rejected)
+            }
+            50..150 => Outcome::NotNow,
+            _ => Outcome::HandedOver,
+        }
+    })
+}
+
 /// Runs a plan from a seed.
 #[must_use]
 pub fn run(seed: u64, plan: &Plan) -> Report {
@@ -183,9 +210,10 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         gate: Mutex::new(MemoryStockGate::new(clock)),
         log: MemoryIntakeLog::default(),
         payment: Scripted::with(plan.chances, move |wait| naps.sleep(wait)),
-        notices: Recorded::default(),
+        notices: mail(world.clone()),
         healed: Arc::default(),
         nodes: Arc::new(Mutex::new(vec![None; plan.nodes as usize])),
+        marks: Marks::default(),
     });
     let (sale, campaign) = terms(plan);
     let opened = futures_util::FutureExt::now_or_never(town.ledger.open(&sale));
@@ -233,6 +261,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         notices: town.notices.clone(),
         history,
         sales: sales(&town),
+        marks: town.marks.clone(),
     };
     violations.extend(audit(&evidence));
     Report { seed, plan: plan.clone(), script: world.script(), faults: world.counts(), violations }

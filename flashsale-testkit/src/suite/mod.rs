@@ -16,6 +16,7 @@ pub mod payment_gateway;
 pub mod room_store;
 pub mod stock_gate;
 pub mod stock_ledger;
+pub mod waitlist_ledger;
 pub mod wallet_ledger;
 
 /// Runs a rule to its end, on a runtime of its own.

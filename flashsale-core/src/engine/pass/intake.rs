@@ -118,6 +118,10 @@ impl Intake {
                     tracing::warn!(order = %record.id(), "a record under an id that stands for something else is passed over");
                     continue;
                 }
+                Acceptance::NotOffered(_) => {
+                    tracing::warn!(order = %record.id(), "a record that is an offer is passed over: offers do not go through the log");
+                    continue;
+                }
                 Acceptance::NotOpen(_) => record.accept.then = Then::Refuse(Reason::Closed),
                 Acceptance::UnknownItem(_) => record.accept.then = Then::Refuse(Reason::UnknownItem),
                 Acceptance::HoldExpired => expired.push(left.len()),

@@ -264,6 +264,7 @@ pub(crate) fn word(answer: &Acceptance) -> &'static str {
         Acceptance::NotOpen(_) => "not_open",
         Acceptance::HoldExpired => "hold_expired",
         Acceptance::UnknownItem(_) => "unknown_item",
+        Acceptance::NotOffered(_) => "not_offered",
     }
 }
 
