@@ -254,7 +254,7 @@ impl Run {
         let ids: Vec<OrderId> = wishes.iter().map(|wish| wish.offer.clone()).collect();
         let ((x, now), (y, _)) = (a.load(&ids).await.expect("load"), b.load(&ids).await.expect("load"));
         self.same(&ids, &x, &y);
-        if self.dice.once_in(6) {
+        if self.dice.once_in(10) {
             let batch: Vec<Cancel> = ids.iter().map(|id| Cancel { id: id.clone(), reason: Reason::Operator }).collect();
             let (x, y) = (a.cancel(&self.sale, &batch).await, b.cancel(&self.sale, &batch).await);
             let ((x, x_update), (y, y_update)) = (x.expect("cancel"), y.expect("cancel"));
@@ -263,11 +263,12 @@ impl Run {
         }
         let mut batch: Vec<Append> = Vec::new();
         for row in x.iter().flatten().filter(|row| row.sale == self.sale) {
-            let input = match self.dice.roll(6) {
+            // Whoever was told lets it lapse, if nothing else happens before.
+            let input = match self.dice.roll(12) {
                 0 => Input::OfferTaken { pay_within: self.dice.once_in(2).then_some(Duration::from_secs(60)) },
                 1 => Input::OfferDeclined,
-                2 => Input::OfferTold,
-                3 => Input::BuyerCancels,
+                2..=6 => Input::OfferTold,
+                7 => Input::BuyerCancels,
                 _ => Input::Deadline { ver: row.ver },
             };
             if let Verdict::Move(append) = step(Some(row), &input, now, &Policy::default()) {
