@@ -109,12 +109,17 @@ fn a_seal_that_is_not_checked_is_found() {
 
 #[test]
 fn a_sync_without_version_test_is_found() {
-    // Several nodes copy to one gate, and some of what they copy arrives late.
+    // Few units, many who want them, and copies of several nodes that arrive late: an old level lets one too many in.
     let late_copies = |plan: Plan| Plan {
         nodes: 3,
         gate: GateHome::Beside,
+        buyers: 11,
+        purchases: 3,
+        units: [2, 2],
         through_log: 0,
-        rates: Rates { late: 100, ..plan.rates },
+        forgets: 0,
+        loses_tail: 0,
+        rates: Rates { late: 250, slow_ms: 200, ..plan.rates },
         ..plan
     };
     found_in(Plant::SyncWithoutVersion, &["I13", "I16", "G7"], late_copies);
