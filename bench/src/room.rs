@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use flashsale_core::memory::MemoryRoomStore;
 use flashsale_core::queue::{Enter, Entry, RoomStore, Standing, Terms};
-use flashsale_core::{BuyerId, RoomId, SystemClock};
-use futures_util::FutureExt;
+use flashsale_core::{BuyerId, RoomId, SystemClock, WaitingRoom};
+use futures_util::{FutureExt, future};
+use tokio::runtime::Runtime;
 
 use crate::Failure;
 use crate::gate::per_second;
@@ -50,16 +51,21 @@ pub(crate) fn memory(runs: usize) -> Result<Figures, Failure> {
     Figures::measure("members", runs, baseline, ours)
 }
 
-/// The places of members in no order, at a million waiting, to the same at a thousand.
+/// The places of members in no order, asked for as members do (64 at the same time, each with his ticket signed), at a million waiting, to the same
+/// at a thousand. What the store alone takes is told as well: a look-up in a table that no cache holds, to one in a table that the nearest one does.
 pub(crate) fn growth(runs: usize) -> Result<Figures, Failure> {
     let small = Crowd::of(FEW)?;
     let large = Crowd::of(MANY)?;
     println!("room-growth: {} bytes a waiter at {MANY} waiting", large.room.store.bytes(&large.room.id) / MANY);
+    let (few, many) = (small.speed_of_store()?, large.speed_of_store()?);
+    println!("room-growth: the store alone answers {many:.0} a second at {MANY} waiting, {few:.0} at {FEW}");
     Figures::measure("questions", runs, || small.speed(), || large.speed())
 }
 
 struct Crowd {
     room: Room,
+    asked: WaitingRoom,
+    runtime: Runtime,
     asks: Vec<BuyerId>,
 }
 
@@ -71,14 +77,37 @@ impl Crowd {
         }
         // An odd factor modulo the crowd visits members in no order.
         let who = (0..ASKED).map(|n| name(n.wrapping_mul(0x9E37_79B1) % waiting));
-        Ok(Self { asks: who.collect::<Result<_, _>>()?, room })
+        let asks = who.collect::<Result<_, _>>()?;
+        let asked = WaitingRoom::named(room.id.clone(), room.store.clone()).terms(terms()).build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Self { room, asked, runtime, asks })
     }
 
+    /// Asks the room.
     fn speed(&self) -> Result<f64, Failure> {
+        self.rounds(|round| {
+            let mut waiting = 0;
+            for batch in round.chunks(BATCH) {
+                let asks = batch.iter().map(|member| self.asked.place(member));
+                for view in self.runtime.block_on(future::try_join_all(asks))? {
+                    waiting +=
+                        usize::from(view.is_some_and(|view| matches!(view.place.standing, Standing::Waiting { .. })));
+                }
+            }
+            Ok(waiting)
+        })
+    }
+
+    /// Asks its store.
+    fn speed_of_store(&self) -> Result<f64, Failure> {
+        self.rounds(|round| self.room.places(round))
+    }
+
+    fn rounds(&self, ask: impl Fn(&[BuyerId]) -> Result<usize, Failure>) -> Result<f64, Failure> {
         let mut rounds: Vec<Duration> = Vec::new();
         for round in self.asks.chunks(ROUND) {
             let begun = Instant::now();
-            let waiting = self.room.places(round)?;
+            let waiting = ask(round)?;
             rounds.push(begun.elapsed());
             if waiting != ROUND {
                 return Err(format!("{waiting} of {ROUND} wait").into());
@@ -97,7 +126,12 @@ fn members(from: usize, count: usize) -> Result<Vec<Enter>, Failure> {
     (from..from + count).map(|n| Ok(Enter { member: name(n)?, ticket: None })).collect()
 }
 
-/// A room that is open from the first arrival on.
+/// Of a room that is open from the first arrival on.
+fn terms() -> Terms {
+    Terms { opens_above: 0, closes_below: 0, ..Terms::default() }
+}
+
+/// Such a room.
 struct Room {
     store: Arc<MemoryRoomStore>,
     id: RoomId,
@@ -107,8 +141,7 @@ impl Room {
     fn open() -> Result<Self, Failure> {
         let store = Arc::new(MemoryRoomStore::new(SystemClock::shared()));
         let id = RoomId::new("drop-1")?;
-        let terms = Terms { opens_above: 0, closes_below: 0, ..Terms::default() };
-        done(store.open(&id, &terms))??;
+        done(store.open(&id, &terms()))??;
         Ok(Self { store, id })
     }
 
@@ -149,7 +182,7 @@ mod tests {
         assert_eq!(room.enter(&members(0, 500).unwrap()).unwrap(), 500);
         assert_eq!(room.enter(&members(0, 500).unwrap()).unwrap(), 0);
         let crowd = Crowd::of(FEW).unwrap();
-        assert!(crowd.speed().unwrap() > 0.0);
+        assert!(crowd.speed().unwrap() > 0.0 && crowd.speed_of_store().unwrap() > 0.0);
     }
 
     /// The bound of the design, by the capacity of what is kept and the length of the names.

@@ -20,9 +20,15 @@ fn personal(status: StatusCode, body: impl serde::Serialize) -> Response {
     response
 }
 
-fn with_place(room: &WaitingRoom, status: StatusCode, view: PlaceView) -> Response {
+/// The cookie that keeps a place's ticket for a day: for a page of the service's own.
+#[must_use]
+pub fn ticket_cookie(room: &WaitingRoom, view: &PlaceView) -> Option<HeaderValue> {
     let until = view.now.after(std::time::Duration::from_secs(86_400));
-    let cookie = Carries::Ticket.set(room.id(), &view.ticket, until, view.now);
+    Carries::Ticket.set(room.id(), &view.ticket, until, view.now)
+}
+
+fn with_place(room: &WaitingRoom, status: StatusCode, view: PlaceView) -> Response {
+    let cookie = ticket_cookie(room, &view);
     let mut response = personal(status, PlaceTold::from(view));
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, cookie);

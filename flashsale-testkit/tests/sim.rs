@@ -30,7 +30,7 @@ fn all(kind: fn(u64) -> Plan) -> BTreeMap<&'static str, u64> {
     })
 }
 
-/// G1 to G9, under every fault; a fault that is declared and never happens is a fault of the simulator.
+/// G1 to G11, under every fault; a fault that is declared and never happens is a fault of the simulator.
 #[test]
 fn every_promise_holds_under_faults() {
     let faults = all(Plan::from_seed);
@@ -39,6 +39,8 @@ fn every_promise_holds_under_faults() {
         "buyer cancels",
         "buyer hangs up",
         "buyer leaves the line",
+        "buyer leaves the room",
+        "buyer vanishes from the room",
         "buyer returns",
         "call lost",
         "gate forgets all",
@@ -47,13 +49,17 @@ fn every_promise_holds_under_faults() {
         "claim recorded",
         "log moves to another node",
         "node crashes",
+        "nobody has to wait",
         "notice not handed over",
         "offer declined",
         "offer left to lapse",
         "offer taken",
+        "place in the room",
         "recorded",
         "reply lost",
+        "room forgets all",
         "somebody waits",
+        "turn",
     ] {
         assert!(faults.get(declared).is_some_and(|count| *count > 10), "{declared} hardly happened: {faults:?}");
     }
@@ -141,6 +147,12 @@ fn a_gate_that_lets_the_public_pass_those_who_wait_is_found() {
     // Many come too late, and what they wait for comes back.
     let scarce = |plan: Plan| Plan { units: [1, 1], waits: 900, fickle: 700, loses_tail: 0, ..plan };
     found_in(Plant::WaitlistIgnored, &["I14"], scarce);
+}
+
+#[test]
+fn a_room_with_more_turns_than_it_may_have_is_found() {
+    let rush = |plan: Plan| Plan { through_room: 1_000, buyers: 11, ..plan };
+    found_in(Plant::CapacityIgnored, &["G10"], rush);
 }
 
 #[test]

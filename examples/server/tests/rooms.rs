@@ -216,6 +216,8 @@ async fn a_room_can_be_put_before_a_sale_that_sells_and_outlives_the_server() {
     assert_eq!(shop.send(put).await.status, 200);
     let ticket = join(&shop, "drop", "ann").await.json()["ticket"].as_str().unwrap().to_owned();
     join(&shop, "drop", "bob").await;
+    let page = shop.send(Request::get("/sales/drop/room").header("cookie", "member=bob")).await;
+    let kept = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     shop.close().await;
 
     // The rooms were in memory: the places are gone, their terms and the keys are not.
@@ -225,6 +227,10 @@ async fn a_room_can_be_put_before_a_sale_that_sells_and_outlives_the_server() {
     assert_eq!(refused.problem(), (403, "admission_required".to_owned()));
     let back = shop.send(Request::bare("/v1/sales/drop/place").by("ann").header("flashsale-ticket", &ticket)).await;
     assert_eq!((back.status, &back.json()["ahead"]), (201, &json!(0)), "her ticket brings her place back");
+    let press = Request::form("/sales/drop/room", "").header("cookie", format!("member=bob; {kept}"));
+    assert_eq!(shop.send(press).await.header("location"), Some("/sales/drop/room"));
+    assert_eq!(place(&shop, "drop", "bob").await["ahead"], 1, "his browser had kept his");
+    assert_eq!(join(&shop, "drop", "carl").await.json()["ahead"], 2, "who comes now comes after them");
     shop.close().await;
 }
 
@@ -262,5 +268,32 @@ async fn a_room_s_terms_out_of_bounds_are_refused_and_nothing_is_written() {
     let rows: i64 =
         sqlx::query_scalar("SELECT COUNT(*) FROM sale_room WHERE sale = 'drop'").fetch_one(&shop.rows).await.unwrap();
     assert_eq!(rows, 0);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn places_are_given_before_a_sale_opens_and_turns_from_then_on() {
+    let shop = Shop::open().await;
+    let now = shop.get("/v1/sales").await.json()["server_time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let opens_at = now.as_millisecond() + 3_600_000;
+    let room = json!({ "open_above": 500, "close_below": 0, "admit_per_minute": 60_000, "prejoin_s": 600 });
+    let items = json!([{ "id": "unit", "total": 10, "price": 10_000, "per_buyer": 2 }]);
+    let body = json!({ "id": "drop", "opens_at": opens_at, "items": items, "room": room });
+    assert_eq!(shop.post("/v1/sales", "op", "-", body).await.status, 201);
+    let early = join(&shop, "drop", "ann").await;
+    assert_eq!(early.problem(), (403, "too_early".to_owned()));
+    assert!((2_990..=3_000).contains(&early.json()["retry_after_s"].as_u64().unwrap()), "{}", early.text());
+    let page = shop.send(Request::get("/sales/drop/room").header("cookie", "member=ann")).await.text();
+    assert!(page.contains("Take a place: <time"), "{page}");
+
+    let to = |ms: i64| Request::post("/dev/v1/clock", &json!({ "now": ms }).to_string()).method("PUT");
+    assert_eq!(shop.send(to(opens_at - 300_000)).await.status, 200);
+    assert_eq!(join(&shop, "drop", "ann").await.json()["number"], 1);
+    let refused = shop.send(buy("drop", "bob", "bob-key-1", 1, None)).await;
+    assert_eq!(refused.problem(), (403, "admission_required".to_owned()));
+    assert_eq!(place(&shop, "drop", "ann").await["status"], "waiting", "nobody is let through yet");
+    assert_eq!(shop.send(to(opens_at)).await.status, 200);
+    let token = turn(&shop, "drop", "ann").await;
+    assert_eq!(shop.send(buy("drop", "ann", "ann-key-1", 1, Some(&token))).await.status, 202);
     shop.close().await;
 }

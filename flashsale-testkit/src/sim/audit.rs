@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use super::buyers::{Attempt, Heard, History};
 use super::marks::Marks;
 use super::plan::Plan;
+use super::room::WatchedRooms;
 
 /// What an audit looks at.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Evidence {
     pub payment: Scripted,
     /// Whoever carries notices.
     pub notices: Recorded,
+    /// The store of rooms, as all nodes reach it.
+    pub rooms: WatchedRooms,
     /// What buyers heard.
     pub history: History,
     /// All sales.
@@ -63,6 +66,7 @@ pub fn audit(evidence: &Evidence) -> Vec<String> {
     fair(evidence, &mut wrong);
     told(evidence, &mut wrong);
     waitlist(evidence, &mut wrong);
+    wrong.extend(evidence.rooms.wrong());
     wrong
 }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flashsale_core::coupon::ClaimRefusal;
-use flashsale_core::engine::{Offer, Status, Taken, TakenClaim};
+use flashsale_core::engine::{Entrance, Offer, Status, Taken, TakenClaim};
 use flashsale_core::order::{Order, OrderRefusal, OrderState, Reason};
+use flashsale_core::queue::Standing as Place;
 use flashsale_core::waitlist::TakeRefusal;
 use flashsale_core::{
     BuyerId, CampaignId, CouponId, Error, FlashSale, ItemId, Key, OrderId, Purchase, Quantity, SaleId,
@@ -106,6 +107,9 @@ impl Buyer {
         let coupon = if self.world.chance(500) { self.claim(&name).await } else { None };
         for n in 0..self.plan.purchases {
             self.pause(2_000).await;
+            if self.world.chance(self.plan.through_room) {
+                self.wait_for_turn(&name).await;
+            }
             let purchase = self.draw(&name, n, coupon.as_ref());
             if let Some(id) = self.buy(&purchase).await {
                 self.change_mind(&id).await;
@@ -135,6 +139,39 @@ impl Buyer {
         let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let at = usize::try_from(self.world.pick(nodes.len() as u64)).unwrap_or(0);
         nodes.get(at).cloned().flatten()
+    }
+
+    /// Waits in the room for his turn, with the ticket that he was given; some leave, some vanish, and buy all the same: no promise of the sale depends on
+    /// the room.
+    async fn wait_for_turn(&self, member: &BuyerId) {
+        let mut ticket: Option<String> = None;
+        for _ in 0..40 {
+            if let Some(shop) = self.node()
+                && let Some(room) = shop.rooms.known(&(&self.sale).into())
+            {
+                match self.within(PATIENCE_MS, room.enter(member, ticket.as_deref())).await {
+                    Some(Ok(Entrance::Through(_))) => return self.world.count("nobody has to wait"),
+                    Some(Ok(Entrance::New(view) | Entrance::Same(view))) => match view.place.standing {
+                        Place::Turn(_) => return self.world.count("turn"),
+                        Place::Waiting { .. } | Place::Absent { .. } => {
+                            self.world.count("place in the room");
+                            ticket = Some(view.ticket);
+                        }
+                        Place::Ended(_) => {}
+                    },
+                    Some(Err(_)) | None => {}
+                }
+                if self.world.chance(self.plan.fickle / 4) {
+                    self.world.count("buyer leaves the room");
+                    let _ = self.within(PATIENCE_MS, room.leave(member)).await;
+                    return;
+                }
+                if self.world.chance(self.plan.fickle / 4) {
+                    return self.world.count("buyer vanishes from the room");
+                }
+            }
+            self.pause(2_000).await;
+        }
     }
 
     fn draw(&self, buyer: &BuyerId, n: u32, coupon: Option<&CouponId>) -> Purchase {

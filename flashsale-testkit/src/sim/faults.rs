@@ -16,6 +16,7 @@ use flashsale_core::order::{
     Append, Appended, IntakeLog, Order, OrderLedger, OrderQuery, Polled, Recorded, SetAside, Units,
 };
 use flashsale_core::payment::{Capture, Charge, DeclineReason, Fenced, Moved, Outcome, PaymentGateway, PaymentKey};
+use flashsale_core::queue::{Admitted, Enter, Entered, Expired, Levels, Places, RoomChange, RoomStore, Terms};
 use flashsale_core::sale;
 use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Begun, Cancel, Cancelled, Change, ChangeRefusal, Due, Durability,
@@ -23,7 +24,9 @@ use flashsale_core::stock::{
     StockLedger, Synced, Totals, Update, Version,
 };
 use flashsale_core::waitlist::{Join, Joined, Leave, Left, Line, Place, Sought, WaitlistLedger, Wish};
-use flashsale_core::{BackendError, BuyerId, CampaignId, CouponId, ItemId, Key, OrderId, Sale, SaleId, Timestamp};
+use flashsale_core::{
+    BackendError, BuyerId, CampaignId, CouponId, ItemId, Key, OrderId, RoomId, Sale, SaleId, Timestamp,
+};
 
 use super::executor::{Group, World};
 use super::marks::Marks;
@@ -67,6 +70,8 @@ pub enum Plant {
     CommitBeforeEffect,
     /// The gate lets the public pass those who wait.
     WaitlistIgnored,
+    /// The room has more turns at once than it may.
+    CapacityIgnored,
 }
 
 /// The wire of one node. Its faults can be switched off for the end of a run.
@@ -316,6 +321,45 @@ impl<B: StockLedger + Clone + 'static> StockLedger for Faulty<B> {
     async fn forget(&self, sale: &SaleId, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
         let (backend, sale) = (self.backend.clone(), sale.clone());
         self.wire.carry("ledger.forget", async move { backend.forget(&sale, before, limit).await }).await
+    }
+}
+
+#[async_trait]
+impl<B: RoomStore + Clone + 'static> RoomStore for Faulty<B> {
+    async fn open(&self, room: &RoomId, terms: &Terms) -> Result<Levels, BackendError> {
+        carry!(self, "room.open", open, room, terms)
+    }
+    async fn change(&self, room: &RoomId, change: &RoomChange) -> Result<Option<Levels>, BackendError> {
+        carry!(self, "room.change", change, room, change)
+    }
+    async fn enter(&self, room: &RoomId, batch: &[Enter]) -> Result<Option<Entered>, BackendError> {
+        carry!(self, "room.enter", enter, room, batch)
+    }
+    async fn place(&self, room: &RoomId, members: &[BuyerId]) -> Result<Option<Places>, BackendError> {
+        carry!(self, "room.place", place, room, members)
+    }
+    async fn admit(&self, room: &RoomId, most: usize) -> Result<Option<Admitted>, BackendError> {
+        let (backend, room) = (self.backend.clone(), room.clone());
+        self.wire.carry("room.admit", async move { backend.admit(&room, most).await }).await
+    }
+    async fn extend(&self, room: &RoomId, members: &[BuyerId]) -> Result<Option<Places>, BackendError> {
+        carry!(self, "room.extend", extend, room, members)
+    }
+    async fn finish(&self, room: &RoomId, members: &[BuyerId]) -> Result<Option<Places>, BackendError> {
+        carry!(self, "room.finish", finish, room, members)
+    }
+    async fn leave(&self, room: &RoomId, members: &[BuyerId]) -> Result<Option<Places>, BackendError> {
+        carry!(self, "room.leave", leave, room, members)
+    }
+    async fn expire(&self, room: &RoomId, most: usize) -> Result<Option<Expired>, BackendError> {
+        let (backend, room) = (self.backend.clone(), room.clone());
+        self.wire.carry("room.expire", async move { backend.expire(&room, most).await }).await
+    }
+    async fn levels(&self, room: &RoomId) -> Result<Option<Levels>, BackendError> {
+        carry!(self, "room.levels", levels, room)
+    }
+    async fn forget(&self, room: &RoomId) -> Result<(), BackendError> {
+        carry!(self, "room.forget", forget, room)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The simulator: the whole engine on one thread in virtual time, with faults, and the promises audited at the end.
 //!
-//! Buyers buy, retry, hang up, cancel, return and claim coupons at several nodes; calls and replies are lost, applied late and
-//! reordered; nodes crash at any await; the gate forgets its last writes or all of them; payments are declined and unknown;
+//! Buyers wait for their turn, buy, retry, hang up, cancel, return and claim coupons at several nodes; calls and replies are lost, applied late and
+//! reordered; nodes crash at any await; the gate forgets its last writes or all of them, the waiting room all of its people; payments are declined and unknown;
 //! clocks are wrong. Then the faults end, everything settles, and the [`audit`] reads the rows. The same seed gives the same bytes.
 //!
 //! ```
@@ -18,6 +18,7 @@ mod faults;
 mod host;
 mod marks;
 mod plan;
+mod room;
 mod run;
 
 pub use audit::audit;
@@ -27,4 +28,5 @@ pub use faults::{Faulty, Plant, Rates, Wire};
 pub use host::SimHost;
 pub use marks::Marks;
 pub use plan::{GateHome, Plan};
+pub use room::WatchedRooms;
 pub use run::{Report, run};

@@ -52,6 +52,10 @@ pub struct Plan {
     pub fickle: u32,
     /// How often a buyer who came too late waits for what comes back, in a thousand.
     pub waits: u32,
+    /// How often a buyer goes through the waiting room, in a thousand; 0: there is none before the sale.
+    pub through_room: u32,
+    /// How often the room's store forgets everybody, in a thousand seconds.
+    pub room_forgets: u32,
     /// The largest error of a node's clock, in milliseconds.
     pub skew_ms: u64,
     /// A mistake planted on purpose.
@@ -97,6 +101,8 @@ impl Plan {
             through_log: some(1_000),
             rebalances: some(300),
             waits: some(900),
+            through_room: some(1_000),
+            room_forgets: some(60),
         }
     }
 
@@ -114,6 +120,7 @@ impl Plan {
             // Where the log lags behind the holds, the order is that of the log.
             through_log: 0,
             waits: 0,
+            through_room: 0,
             gate: GateHome::Beside,
             ..plan
         }

@@ -11,17 +11,20 @@ use flashsale_core::memory::{MemoryIntakeLog, MemoryLedger, MemoryRoomStore, Mem
 use flashsale_core::notice::{Outcome, Recorded, Unsendable};
 use flashsale_core::order::{OrderLedger, Policy};
 use flashsale_core::payment::Scripted;
-use flashsale_core::queue::Keyring;
+use flashsale_core::queue::{Keyring, RoomStore};
 use flashsale_core::stock::{StockGate, StockLedger};
-use flashsale_core::{Campaign, FlashSale, Item, Ports, Sale, Settings, Timestamp, VolatileLedger, VolatileLog, won};
+use flashsale_core::{
+    Campaign, FlashSale, Item, Ports, RoomId, Sale, Settings, Timestamp, VolatileLedger, VolatileLog, won,
+};
 
 use super::audit::{Evidence, audit};
 use super::buyers::{Buyer, History, Nodes};
 use super::executor::{Group, World};
-use super::faults::{Faulty, Wire};
+use super::faults::{Faulty, Plant, Wire};
 use super::host::SimHost;
 use super::marks::Marks;
 use super::plan::{GateHome, Plan};
+use super::room::{self, WatchedRooms};
 
 /// When every run begins.
 const START: Timestamp = Timestamp::from_ms(1_000_000);
@@ -64,6 +67,8 @@ struct Town {
     gate: Mutex<MemoryStockGate>,
     /// Beside the nodes, as on brokers: it forgets nothing.
     log: MemoryIntakeLog,
+    /// Beside the nodes, as on a server.
+    rooms: WatchedRooms,
     payment: Scripted,
     notices: Recorded,
     healed: Arc<AtomicBool>,
@@ -91,10 +96,8 @@ impl Town {
             *self.gate.lock().unwrap_or_else(PoisonError::into_inner) = MemoryStockGate::new(clock);
         }
         let bus = InProcess::default();
-        let rooms = MemoryRoomStore::new(Arc::new(SimHost::new(&self.world, Group::WORLD, 0)));
         let ports = Ports {
-            // No plan opens a room: the pass runs over none.
-            rooms: Arc::new(rooms),
+            rooms: Arc::new(Faulty::new(self.rooms.clone(), wire())),
             keys: Keyring::of_random([1, 2, 3, 4]),
             host,
             gate: Arc::new(Faulty::new(self.gate(), wire())),
@@ -131,6 +134,13 @@ impl Town {
             ..Settings::default()
         };
         let shop = FlashSale::new(ports, settings).expect("settings within bounds");
+        if self.plan.through_room > 0 {
+            let mut terms = room::terms();
+            if self.plan.plant == Plant::CapacityIgnored {
+                terms.capacity += 1;
+            }
+            shop.rooms.standing(&room_id(), &terms).expect("terms within bounds");
+        }
         let workers = shop.workers();
         self.world.spawn(group, async move { workers.run(std::future::pending()).await });
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)[number as usize] = Some(shop);
@@ -166,6 +176,11 @@ async fn mischief(town: Arc<Town>) {
             world.count("gate forgets all");
             world.say("the gate forgets everything");
             town.gate().forget_all();
+        }
+        if town.plan.through_room > 0 && world.chance(town.plan.room_forgets) {
+            world.count("room forgets all");
+            world.say("the room forgets everybody");
+            now(town.rooms.forget(&room_id()));
         }
         if world.chance(500) && town.plan.loses_tail > 0 {
             kept = Some(town.gate().snapshot());
@@ -209,6 +224,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         ledger: MemoryLedger::new(clock.clone(), seed),
         gate: Mutex::new(MemoryStockGate::new(clock)),
         log: MemoryIntakeLog::default(),
+        rooms: WatchedRooms::new(MemoryRoomStore::new(Arc::new(SimHost::new(&world, Group::WORLD, 0)))),
         payment: Scripted::with(plan.chances, move |wait| naps.sleep(wait)),
         notices: mail(world.clone()),
         healed: Arc::default(),
@@ -259,6 +275,7 @@ pub fn run(seed: u64, plan: &Plan) -> Report {
         gate: town.gate(),
         payment: town.payment.clone(),
         notices: town.notices.clone(),
+        rooms: town.rooms.clone(),
         history,
         sales: sales(&town),
         marks: town.marks.clone(),
@@ -282,6 +299,11 @@ fn terms(plan: &Plan) -> (Sale, Campaign) {
     (sale, campaign.takes_off(won(3_000)).from(won(10_000)))
 }
 
+/// The room before the sale of every run.
+fn room_id() -> RoomId {
+    RoomId::new("drop").expect("an id")
+}
+
 fn now<T>(call: impl Future<Output = Result<T, flashsale_core::BackendError>>) -> T {
     futures_util::FutureExt::now_or_never(call).expect("memory answers at once").expect("memory does not fail")
 }
@@ -300,6 +322,10 @@ fn unsettled(town: &Town) -> (usize, usize, u64) {
 /// Nothing is due, nothing unsent, and each sale's gate stands where its ledger stands.
 fn settled(town: &Town, _: &Sale) -> bool {
     if unsettled(town) != (0, 0, 0) || !now(OrderLedger::due(&town.ledger, 1)).0.is_empty() {
+        return false;
+    }
+    // Whoever vanished from the room is passed, and turns that nobody uses go by.
+    if now(town.rooms.levels(&room_id())).is_some_and(|levels| levels.waiting > 0 || levels.turns > 0) {
         return false;
     }
     sales(town).iter().all(|sale| {

@@ -2,8 +2,10 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use flashsale_axum::answers;
 use flashsale_core::engine::PlaceView;
 use flashsale_core::queue::{Chance, Ended, Mode, Phase, Standing, Wait};
 use flashsale_core::{BuyerId, SaleId, Timestamp, WaitingRoom};
@@ -181,6 +183,7 @@ impl RoomPage {
 
 /// The room before a sale, for whoever looks.
 pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: HeaderMap, uri: Uri) -> Response {
+    let mut ticket = None;
     let view = async {
         let asked: Asked = extract::query(&uri)?;
         let frame = Frame::of(&app, &headers, &uri, &asked);
@@ -195,6 +198,8 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
             return Ok(RoomPage::new(frame, &sale, Stands::Unknown, status));
         };
         if let Some(view) = room.place(&who).await? {
+            // It brings the place back if the room's store loses it.
+            ticket = answers::ticket_cookie(&room, &view);
             return Ok(RoomPage::of(frame, &sale, &room, view));
         }
         let levels = room.levels().await?;
@@ -213,7 +218,11 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
         page.message = levels.terms.message.clone();
         Ok(page)
     };
-    drawn(&app, &headers, &uri, view).await
+    let mut response = drawn(&app, &headers, &uri, view).await;
+    if let Some(ticket) = ticket {
+        response.headers_mut().append(SET_COOKIE, ticket);
+    }
+    response
 }
 
 #[cfg(test)]
