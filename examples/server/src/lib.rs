@@ -17,6 +17,7 @@ mod ledger;
 mod mail;
 mod meters;
 mod pages;
+mod payline;
 mod problem;
 mod routes;
 mod seed;
