@@ -301,6 +301,6 @@ async fn an_order_that_waits_to_be_paid_tells_its_place() {
     // Who is through is not before anybody any more, as of the next look.
     let ann = shop.until("ann~order-0001", "confirmed").await;
     assert!(ann.get("line").is_none(), "{ann}");
-    while shop.until("cid~order-0001", "paying").await["line"]["ahead"].as_u64() != Some(1) {}
+    while shop.until("cid~order-0001", "paying").await["line"]["ahead"].as_u64() > Some(1) {}
     shop.close().await;
 }
