@@ -10,10 +10,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use flashsale_core::engine::Tick;
 use flashsale_core::sale::{SaleState, Window};
 use flashsale_core::stock::{Level, Totals};
-use flashsale_core::{BackendError, FlashSale, ItemId, Money, SaleId, Timestamp};
+use flashsale_core::{BackendError, FlashSale, ItemId, Money, Order, SaleId, Timestamp};
 use hyper::body::Bytes;
 use tokio::sync::broadcast;
 
+use crate::payline::{PayLine, PayPlace};
 use crate::rooms::RoomBook;
 use crate::stream;
 
@@ -137,6 +138,7 @@ struct Post {
     frames: broadcast::Sender<Bytes>,
     /// The last that was told of the room before it.
     room: Option<Arc<Tick>>,
+    pay_line: PayLine,
 }
 
 /// Whether the gate answers.
@@ -186,6 +188,16 @@ impl Board {
 
     pub(crate) fn all(&self) -> Vec<Arc<Face>> {
         self.read().values().map(|post| post.face.clone()).collect()
+    }
+
+    /// Where an order stands in its sale's payment line; `None`: nowhere, or no sale of that name is shown.
+    pub(crate) fn pay_place(&self, order: &Order, now: Timestamp) -> Option<PayPlace> {
+        self.read().get(&order.sale)?.pay_line.place(order, now)
+    }
+
+    /// How many stand in each payment line.
+    pub(crate) fn pay_lines(&self) -> Vec<(SaleId, u64)> {
+        self.read().iter().map(|(sale, post)| (sale.clone(), post.pay_line.length())).collect()
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -261,7 +273,8 @@ impl Board {
     ) -> Result<(), BackendError> {
         let before = self.face(id);
         let version = level.as_ref().filter(|level| level.open).and_then(|level| level.version);
-        let known = before.as_ref().filter(|face| match version {
+        // While people stand in the payment line it moves, without a version.
+        let known = before.as_ref().filter(|face| face.totals.line.length() == 0).filter(|face| match version {
             Some(version) => face.totals.version == version,
             None => !look.is_multiple_of(ASLEEP_EVERY),
         });
@@ -272,6 +285,7 @@ impl Board {
                 None => return Ok(()),
             },
         };
+        let line = totals.line;
         let mut face = Face::of(id, totals, level, now);
         let told = match &before {
             Some(old) if face.looks_like(old, old.at, now) => {
@@ -288,12 +302,12 @@ impl Board {
         let face = Arc::new(face);
         let frames = {
             let mut posts = self.posts.write().unwrap_or_else(PoisonError::into_inner);
-            let post = posts.entry(id.clone()).or_insert_with(|| Post {
-                face: face.clone(),
-                frames: broadcast::channel(BEHIND_MAX).0,
-                room: None,
+            let post = posts.entry(id.clone()).or_insert_with(|| {
+                let frames = broadcast::channel(BEHIND_MAX).0;
+                Post { face: face.clone(), frames, room: None, pay_line: PayLine::at(line) }
             });
             post.face = face.clone();
+            post.pay_line.seen(line, now);
             post.frames.clone()
         };
         if let Some(door) = told.filter(|_| frames.receiver_count() > 0) {

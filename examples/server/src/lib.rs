@@ -19,6 +19,7 @@ mod mail;
 mod meters;
 mod own;
 mod pages;
+mod payline;
 mod problem;
 mod rooms;
 mod routes;

@@ -85,6 +85,10 @@ impl Meters {
             metrics::describe_counter!("coupons_claimed_total", "Answers to claims of coupons");
             metrics::describe_histogram!("order_placing_seconds", "From the whole request to its answer");
             metrics::describe_gauge!("gate_up", "Whether the gate answers: 1 or 0");
+            metrics::describe_gauge!(
+                "payment_line",
+                "Orders of a sale that are to be paid and not answered by the gateway"
+            );
             metrics::describe_gauge!("sale_units", "Units of an item: left, held, sold");
             let writes = |name: &'static str| Writes {
                 first: metrics::counter!(name, "answer" => "accepted"),
@@ -151,6 +155,9 @@ impl Meters {
                         metrics::gauge!("sale_units", &labels).set(f64::from(count));
                     }
                 }
+            }
+            for (sale, length) in app.board().pay_lines() {
+                metrics::gauge!("payment_line", "sale" => sale.to_string()).set(length as f64);
             }
             metrics::gauge!("sale_streams").set(app.board().streams() as f64);
             let now = app.now();

@@ -279,3 +279,28 @@ async fn a_quote_says_what_it_would_cost_and_what_is_in_the_way() {
     );
     shop.close().await;
 }
+
+#[tokio::test]
+async fn an_order_that_waits_to_be_paid_tells_its_place() {
+    // One lane, and a first payment that takes longer than the questions before it.
+    let shop = Shop::with(&[("payment.lanes", "1"), ("payment.latency-ms", "3000")]).await;
+    shop.sale("s", 5, 1).await;
+    for member in ["ann", "bob", "cid"] {
+        let answer = shop.order("s", "unit", member, "order-0001").await;
+        assert!(answer.status == 202 && answer.json().get("line").is_none(), "{}", answer.text());
+    }
+    let order = shop.until("cid~order-0001", "paying").await;
+    assert_eq!(order["line"], json!({ "ahead": 2, "about_s": null }), "{order}");
+    let page = shop.send(Request::get("/orders/cid~order-0001").header("cookie", "member=cid")).await.text();
+    assert!(page.contains("2 before you."), "{page}");
+    let listed = shop.send(Request::get("/v1/orders").by("ann")).await.json();
+    assert_eq!(listed["orders"][0]["line"]["ahead"], 0);
+    let waits =
+        |page: String| ["1", "2", "3"].iter().any(|n| page.contains(&format!("payment_line{{sale=\"s\"}} {n}")));
+    while !waits(shop.get("/metrics").await.text()) {}
+    // Who is through is not before anybody any more, as of the next look.
+    let ann = shop.until("ann~order-0001", "confirmed").await;
+    assert!(ann.get("line").is_none(), "{ann}");
+    while shop.until("cid~order-0001", "paying").await["line"]["ahead"].as_u64() > Some(1) {}
+    shop.close().await;
+}

@@ -314,6 +314,7 @@ struct Step {
 struct OrderPage {
     frame: Frame,
     order: OrderCard,
+    line: Option<String>,
     key: String,
     steps: Vec<Step>,
 }
@@ -323,12 +324,13 @@ pub(super) async fn order(State(app): State<App>, Name(id): Name, headers: Heade
     let view = async {
         let asked: Asked = extract::query(&uri)?;
         let who = member(&app, &headers).ok_or_else(Problem::not_found)?;
-        let (order, _) = orders::load_own(&app, &who, &id).await?;
+        let (order, now) = orders::load_own(&app, &who, &id).await?;
         let events = orders::history(&app, &order.id).await?;
         let steps = events.iter().map(|event| Step { words: words::fact(event), at: event.time.to_string() });
         Ok(OrderPage {
             frame: Frame::of(&app, &headers, &uri, &asked),
             order: OrderCard::of(&order),
+            line: app.board().pay_place(&order, now).map(words::pay_place),
             key: fresh_key(&app),
             steps: steps.collect(),
         })

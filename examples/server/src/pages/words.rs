@@ -4,6 +4,7 @@ use flashsale_core::order::{OrderState, Reason};
 use flashsale_core::{Event, Fact, Money};
 
 use crate::board::Standing;
+use crate::payline::PayPlace;
 
 /// An amount in won, with its thousands apart.
 pub(super) fn money(amount: Money) -> String {
@@ -46,14 +47,26 @@ pub(super) fn state(state: OrderState, reason: Option<Reason>) -> (&'static str,
         OrderState::Refused => ("✕", "Refused", format!("It was not accepted.{}", why())),
         OrderState::Offered => ("◷", "Offered", "It is held for you until you take it.".to_owned()),
         OrderState::Accepted => {
-            ("◔", "Accepted", "It is yours once it is paid. Its payment is next in line.".to_owned())
+            ("◔", "Accepted", "It is yours once it is paid. Its payment stands in line.".to_owned())
         }
-        OrderState::Paying => ("◑", "Being paid", "The payment is under way.".to_owned()),
+        OrderState::Paying => ("◑", "Being paid", "Its payment was asked for.".to_owned()),
         OrderState::Closing => ("◕", "Ending", "It ends as soon as its payment is clear.".to_owned()),
         OrderState::Confirmed => ("✓", "Confirmed", "It is paid, and yours.".to_owned()),
         OrderState::Cancelled => ("✕", "Cancelled", format!("Everything was given back.{}", why())),
         OrderState::Refunding => ("↩", "Being refunded", format!("The money is on its way back.{}", why())),
         OrderState::Refunded => ("↩", "Refunded", format!("The money is back.{}", why())),
+    }
+}
+
+/// A place in the payment line.
+pub(super) fn pay_place(place: PayPlace) -> String {
+    let before = match place.ahead {
+        0 => "Nobody before you".to_owned(),
+        ahead => format!("{} before you", count(ahead)),
+    };
+    match place.about_s {
+        Some(seconds) => format!("{before}, about {} s", count(seconds)),
+        None => before,
     }
 }
 

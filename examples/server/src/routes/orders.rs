@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::config::Intake;
 use crate::extract::{self, Name, Object};
 use crate::meters::Answered;
+use crate::payline::PayPlace;
 use crate::problem::{At, Problem};
 use crate::wiring::{CARD, WALLET};
 
@@ -111,6 +112,9 @@ pub(crate) struct OrderView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pay_by: Option<At>,
+    /// Its place in the payment line, while it stands there; an answer to its placing tells none, because a repeat is told the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<PlaceView>,
     /// When it was accepted.
     #[schema(value_type = String)]
     placed_at: At,
@@ -141,6 +145,15 @@ pub(crate) struct AmountsView {
     discount: u64,
     /// What the buyer pays.
     pays: u64,
+}
+
+/// A place in the payment line, as of a second ago.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlaceView {
+    /// How many go before.
+    ahead: u64,
+    /// How many seconds it takes, as fast as the line moves; null until that is measured.
+    about_s: Option<u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -176,6 +189,7 @@ impl<'a> OrderView<'a> {
             method: order.method.as_ref().map(Method::as_str),
             coupon: order.coupon.as_ref().map(CouponId::as_str),
             pay_by: order.pay_by.map(At),
+            line: None,
             placed_at: At(order.decided_at),
             reason: order.reason.map(flashsale_core::order::Reason::code),
             version: order.ver,
@@ -184,6 +198,13 @@ impl<'a> OrderView<'a> {
             refresh_after_ms: on_its_way(order).then(|| LOOK_AGAIN_MS + order.hash.0 % SPREAD_MS),
             server_time: At(now),
         }
+    }
+
+    /// The order as it is now, with its place in the payment line.
+    fn in_line(app: &App, order: &'a Order, now: Timestamp) -> Self {
+        let place = app.board().pay_place(order, now);
+        let line = place.map(|PayPlace { ahead, about_s }| PlaceView { ahead, about_s });
+        Self { line, ..Self::of(order, now) }
     }
 
     /// The order as it was accepted: what every repeat is told.
@@ -404,7 +425,7 @@ pub(crate) async fn load_own(
 async fn show(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Answer {
     let member = extract::member(&app, &headers)?;
     match app.flash().orders.status(&own(&member, &id)?).await? {
-        (Some(Status::Decided(order)), now) => Ok(json(StatusCode::OK, &OrderView::of(&order, now))),
+        (Some(Status::Decided(order)), now) => Ok(json(StatusCode::OK, &OrderView::in_line(&app, &order, now))),
         (Some(Status::Recorded(record)), now) => Ok(json(StatusCode::OK, &RecordedView::of(&record, now))),
         (None, _) => Err(Problem::not_found()),
     }
@@ -479,7 +500,7 @@ async fn list(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Answer {
     }
     let now = app.now();
     let page = OrderPage {
-        orders: orders.iter().map(|order| OrderView::of(order, now)).collect(),
+        orders: orders.iter().map(|order| OrderView::in_line(&app, order, now)).collect(),
         next: next.as_ref().map(OrderId::as_str),
         server_time: At(now),
     };
@@ -571,9 +592,9 @@ async fn before<'a>(
 }
 
 /// The answer of a write on an order: a repeat finds it moved already.
-fn moved(before: &Order, after: &Order, now: Timestamp) -> Response {
+fn moved(app: &App, before: &Order, after: &Order) -> Response {
     let given = if before.ver == after.ver { Given::Before } else { Given::First };
-    located(written(StatusCode::ACCEPTED, &OrderView::of(after, now), given), after)
+    located(written(StatusCode::ACCEPTED, &OrderView::in_line(app, after, app.now()), given), after)
 }
 
 /// Asks for the payment of an order now; it is asked for by itself too.
@@ -583,7 +604,7 @@ fn moved(before: &Order, after: &Order, now: Timestamp) -> Response {
 async fn pay(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
     let (orders, old) = before(&app, &id, request).await?;
     let order = orders.pay(&old.id).await?;
-    Ok(moved(&old, &order, app.now()))
+    Ok(moved(&app, &old, &order))
 }
 
 /// Cancels an order that is not paid.
@@ -593,7 +614,7 @@ async fn pay(State(app): State<App>, Name(id): Name, request: Request<axum::body
 async fn cancel(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
     let (orders, old) = before(&app, &id, request).await?;
     let order = orders.cancel(&old.id).await?;
-    Ok(moved(&old, &order, app.now()))
+    Ok(moved(&app, &old, &order))
 }
 
 /// Returns an order that was paid.
@@ -603,5 +624,5 @@ async fn cancel(State(app): State<App>, Name(id): Name, request: Request<axum::b
 async fn take_back(State(app): State<App>, Name(id): Name, request: Request<axum::body::Body>) -> Answer {
     let (orders, old) = before(&app, &id, request).await?;
     let order = orders.take_back(&old.id).await?;
-    Ok(moved(&old, &order, app.now()))
+    Ok(moved(&app, &old, &order))
 }
