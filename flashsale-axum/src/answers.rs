@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flashsale_core::engine::{Admission, Entrance, PlaceView};
 use flashsale_core::error::Error;
 use flashsale_core::queue::TurnRefusal;
-use flashsale_core::{BuyerId, WaitingRoom};
+use flashsale_core::{BuyerId, Timestamp, WaitingRoom};
 
 use crate::problem::Problem;
 use crate::token::Carries;
@@ -43,6 +43,24 @@ fn with_admission(room: &WaitingRoom, admission: Admission) -> Response {
     response
 }
 
+/// The ticket that came with a request: the header's, or the cookie's.
+#[must_use]
+pub fn ticket<'a>(room: &WaitingRoom, headers: &'a HeaderMap) -> Option<&'a str> {
+    Carries::Ticket.found(room.id(), headers)
+}
+
+/// The answer to a join where no room stands: 200, nobody has to wait.
+#[must_use]
+pub fn not_needed(now: Timestamp) -> Response {
+    personal(StatusCode::OK, NotNeeded { status: Status::NotNeeded, admission: None, server_time: now })
+}
+
+/// The answer about a place where no room stands: 404 `no_place`.
+#[must_use]
+pub fn no_place() -> Response {
+    Problem::of_turn(&TurnRefusal::NoPlace).into_response()
+}
+
 /// `POST place`: 201 for a new place, 200 for the one he has and for *not needed*; 403 `too_early`, 410 `closed`, 503.
 pub async fn join(room: &WaitingRoom, member: &BuyerId, ticket: Option<&str>) -> Response {
     match room.enter(member, ticket).await {
@@ -50,7 +68,7 @@ pub async fn join(room: &WaitingRoom, member: &BuyerId, ticket: Option<&str>) ->
         Ok(Entrance::Same(view)) => with_place(room, StatusCode::OK, view),
         Ok(Entrance::Through(admission)) => {
             let server_time = admission.now;
-            let told = NotNeeded { status: Status::NotNeeded, admission: admission.clone().into(), server_time };
+            let told = NotNeeded { status: Status::NotNeeded, admission: Some(admission.clone().into()), server_time };
             let mut response = personal(StatusCode::OK, told);
             keep(room, &admission, &mut response);
             response
@@ -64,7 +82,7 @@ pub async fn join(room: &WaitingRoom, member: &BuyerId, ticket: Option<&str>) ->
 pub async fn place(room: &WaitingRoom, member: &BuyerId) -> Response {
     match room.place(member).await {
         Ok(Some(view)) => with_place(room, StatusCode::OK, view),
-        Ok(None) => Problem::of_turn(&TurnRefusal::NoPlace).into_response(),
+        Ok(None) => no_place(),
         Err(error) => Problem::of_failure(&error).into_response(),
     }
 }

@@ -14,27 +14,14 @@ use axum::http::header::{ACCEPT, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use flashsale_core::engine::{Admission, Entrance};
-use flashsale_core::error::Error;
-use flashsale_core::queue::{Claim, Standing};
 use flashsale_core::{BuyerId, WaitingRoom};
 use tower::{Layer, Service};
 
 use crate::answers;
+use crate::door::{Confirm, Stopped, Through, knock};
 use crate::problem::Problem;
 use crate::routes::Who;
-use crate::token::Carries;
 use crate::told::PlaceTold;
-
-/// Whether an admission is checked here alone, or with the store as well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Confirm {
-    /// The signature, the end, and what was used on this server: without asking anybody.
-    #[default]
-    Here,
-    /// The store as well: one that was used on another server is refused.
-    WithTheStore,
-}
 
 /// The layer; see [`admitted`].
 #[derive(Clone)]
@@ -143,69 +130,24 @@ where
     }
 }
 
-/// Who is through, and the admission that he got with it.
-struct Through {
-    claim: Claim,
-    given: Option<Admission>,
-}
-
 impl Guard {
     async fn let_through(&self, parts: &Parts) -> Result<Through, Box<Response>> {
         let Some(member) = (self.who)(parts) else { return Err(no(Problem::nobody())) };
-        if let Some(token) = Carries::Admission.in_header(&parts.headers) {
-            return match self.check(token, &member).await {
-                Ok(claim) => Ok(Through { claim, given: None }),
-                Err(Error::Refused(refusal)) => Err(no(Problem::of_token(refusal, &self.page))),
-                Err(Error::Backend(error)) => Err(no(Problem::of_failure(&error))),
-            };
-        }
-        if let Some(token) = Carries::Admission.in_cookie(self.room.id(), &parts.headers)
-            && let Ok(claim) = self.check(token, &member).await
-        {
-            return Ok(Through { claim, given: None });
-        }
-        self.enter(parts, member).await
-    }
-
-    async fn check(&self, token: &str, member: &BuyerId) -> Result<Claim, Error<flashsale_core::queue::TokenRefusal>> {
-        match self.confirm {
-            Confirm::Here => self.room.check(token, member).map_err(Error::Refused),
-            Confirm::WithTheStore => self.room.confirm(token, member).await,
-        }
-    }
-
-    async fn enter(&self, parts: &Parts, member: BuyerId) -> Result<Through, Box<Response>> {
-        let ticket = Carries::Ticket.found(self.room.id(), &parts.headers);
-        let view = match self.room.enter(&member, ticket).await {
-            Ok(Entrance::Through(admission)) => return Ok(self.given(member, admission)),
-            Ok(Entrance::New(view) | Entrance::Same(view)) => view,
-            Err(Error::Refused(refusal)) => {
-                return Err(no(Problem::of_entering(&refusal, self.room.now())));
+        match knock(&self.room, &member, &parts.headers, self.confirm).await {
+            Ok(through) => Ok(through),
+            Err(Stopped::Token(refusal)) => Err(no(Problem::of_token(refusal, &self.page))),
+            Err(Stopped::Refused(refusal)) => Err(no(Problem::of_entering(&refusal, self.room.now()))),
+            Err(Stopped::Failed(error)) => Err(no(Problem::of_failure(&error))),
+            Err(Stopped::Waits(_)) if wants_a_page(parts) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::SEE_OTHER;
+                if let Ok(page) = HeaderValue::from_str(&self.page) {
+                    response.headers_mut().insert(LOCATION, page);
+                }
+                Err(Box::new(response))
             }
-            Err(Error::Backend(error)) => return Err(no(Problem::of_failure(&error))),
-        };
-        // It is his turn, and the admission was lost on the way, or this is another tab.
-        if matches!(view.place.standing, Standing::Turn(_))
-            && let Ok(admission) = self.room.admission(&member).await
-        {
-            return Ok(self.given(member, admission));
+            Err(Stopped::Waits(view)) => Err(no(Problem::admission_required(&self.page, PlaceTold::from(*view)))),
         }
-        if wants_a_page(parts) {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::SEE_OTHER;
-            if let Ok(page) = HeaderValue::from_str(&self.page) {
-                response.headers_mut().insert(LOCATION, page);
-            }
-            Err(Box::new(response))
-        } else {
-            Err(no(Problem::admission_required(&self.page, PlaceTold::from(view))))
-        }
-    }
-
-    fn given(&self, member: BuyerId, admission: Admission) -> Through {
-        let (number, until) = (admission.number, admission.until);
-        let claim = Claim { room: self.room.id().clone(), member, number, until };
-        Through { claim, given: Some(admission) }
     }
 }
 

@@ -27,9 +27,11 @@
 //! ```
 //!
 //! The room's pass must run as well: `tokio::spawn(room.workers().run(stop))`. A service that has its own paths, pages or documents takes the
-//! [`answers`] and [`RoomStream`] instead of the router.
+//! [`answers`] and [`RoomStream`] instead of the router; one that learns only from a request's body before which room it stands calls [`knock`].
+//! With the feature `openapi`, what clients are told has schemas of utoipa.
 
 pub mod answers;
+mod door;
 mod layer;
 mod problem;
 mod routes;
@@ -37,9 +39,10 @@ mod stream;
 mod token;
 mod told;
 
-pub use layer::{Admit, Admitted, Confirm, admitted};
+pub use door::{Confirm, Stopped, Through, knock};
+pub use layer::{Admit, Admitted, admitted};
 pub use problem::Problem;
 pub use routes::room_routes;
 pub use stream::RoomStream;
 pub use token::{ADMISSION_HEADER, TICKET_HEADER};
-pub use told::{AdmissionTold, PlaceTold, Status, TickTold, WaitTold};
+pub use told::{AdmissionTold, NotNeeded, PlaceTold, Status, TickTold, WaitTold};

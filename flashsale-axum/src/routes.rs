@@ -14,7 +14,6 @@ use flashsale_core::{BuyerId, WaitingRoom};
 use crate::answers;
 use crate::problem::Problem;
 use crate::stream::RoomStream;
-use crate::token::Carries;
 
 /// Tells who asks, from what came with the request.
 pub(crate) type Who = Arc<dyn Fn(&Parts) -> Option<BuyerId> + Send + Sync>;
@@ -65,8 +64,7 @@ async fn known(State(routes): State<Routes>, request: Request, next: middleware:
 type Asks = axum::Extension<Member>;
 
 async fn join(State(routes): State<Routes>, member: Asks, headers: HeaderMap) -> Response {
-    let ticket = Carries::Ticket.found(routes.room.id(), &headers);
-    answers::join(&routes.room, &member.0.0, ticket).await
+    answers::join(&routes.room, &member.0.0, answers::ticket(&routes.room, &headers)).await
 }
 
 async fn place(State(routes): State<Routes>, member: Asks) -> Response {

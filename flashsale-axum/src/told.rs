@@ -20,6 +20,7 @@ fn maybe_time<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::
 
 /// Where a member stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// In line.
@@ -53,6 +54,7 @@ impl Status {
 
 /// How long it takes, as measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitTold {
     /// Whether it was measured.
     pub known: bool,
@@ -80,6 +82,7 @@ impl From<Wait> for WaitTold {
 
 /// A place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlaceTold {
     /// Where he stands.
     pub status: Status,
@@ -95,6 +98,7 @@ pub struct PlaceTold {
     pub ticket: String,
     /// Of a turn: until when.
     #[serde(serialize_with = "maybe_time", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub until: Option<Timestamp>,
     /// Of a turn: how often it can be made longer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +110,7 @@ pub struct PlaceTold {
     pub refresh_after_ms: u64,
     /// The time of this answer.
     #[serde(serialize_with = "time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_time: Timestamp,
 }
 
@@ -135,16 +140,19 @@ impl From<PlaceView> for PlaceTold {
 
 /// An admission: show it with the writes that the room protects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AdmissionTold {
     /// The signed value.
     pub token: String,
     /// Until when it is worth something.
     #[serde(serialize_with = "time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub until: Timestamp,
     /// How often it can be made longer.
     pub extensions_left: u8,
     /// The time of this answer.
     #[serde(serialize_with = "time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_time: Timestamp,
 }
 
@@ -156,16 +164,23 @@ impl From<Admission> for AdmissionTold {
 }
 
 /// The answer to a join that nobody has to wait for.
-#[derive(Debug, Serialize)]
-pub(crate) struct NotNeeded {
-    pub(crate) status: Status,
-    pub(crate) admission: AdmissionTold,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotNeeded {
+    /// `not_needed`.
+    pub status: Status,
+    /// What lets him through, where a room stands before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission: Option<AdmissionTold>,
+    /// The time of this answer.
     #[serde(serialize_with = "time")]
-    pub(crate) server_time: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub server_time: Timestamp,
 }
 
 /// The room, as everybody may know it. `ahead` of one in line is at most `number - serving - 1 + returned`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TickTold {
     /// Whether people take places.
     pub open: bool,
@@ -193,6 +208,7 @@ pub struct TickTold {
     pub message: Option<String>,
     /// The time of this tick.
     #[serde(serialize_with = "time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub server_time: Timestamp,
 }
 

@@ -33,6 +33,7 @@ fn books(totals: [u32; 2], limit: u64) -> Books {
         gated: true,
         sealed: HoldNo(10),
         next_v: 7,
+        issued: 3,
         now: Timestamp::from_ms(1_000),
         known: HashMap::new(),
         items: ITEMS.into_iter().zip(totals).map(row).collect(),

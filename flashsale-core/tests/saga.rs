@@ -31,6 +31,7 @@ fn row(state: OrderState) -> Order {
         decided_at: Timestamp::from_ms(0),
         since: Timestamp::from_ms(0),
         pay_by: Some(Timestamp::from_ms(60_000)),
+        pay_no: Some(1),
         due_at: Some(Timestamp::from_ms(60_000)),
         tries: 0,
         action: None,

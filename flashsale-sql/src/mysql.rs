@@ -73,6 +73,7 @@ impl Engine for MySql {
         Migration { version: 1, name: "ledger", text: include_str!("../migrations/mysql/0001_ledger.sql") },
         Migration { version: 2, name: "notice", text: include_str!("../migrations/mysql/0002_notice.sql") },
         Migration { version: 3, name: "waitlist", text: include_str!("../migrations/mysql/0003_waitlist.sql") },
+        Migration { version: 4, name: "payment_line", text: include_str!("../migrations/mysql/0004_payment_line.sql") },
     ];
     const HAS_SCHEMA: &'static str = "SELECT COUNT(*) FROM information_schema.tables \
                                       WHERE table_schema = DATABASE() AND table_name = 'flashsale_schema'";

@@ -26,18 +26,18 @@ macro_rules! select_orders {
     ($rest:literal) => {
         concat!(
             "SELECT live, id, sale, hash, state, reason, stuck, ver, v, hold_epoch, hold_no, \"lines\", list, discount, pays, ",
-            "coupon, method, note, decided_at, since, pay_by, due_at, tries, action FROM orders ",
+            "coupon, method, note, decided_at, since, pay_by, due_at, tries, action, pay_no FROM orders ",
             $rest
         )
     };
 }
 
 const INSERT: &str = "INSERT INTO orders (sale, decided_at, since, id, hash, state, reason, ver, v, live, hold_epoch, hold_no, \
-                      \"lines\", list, discount, pays, coupon, method, note, pay_by, due_at{told-column}) \
+                      \"lines\", list, discount, pays, coupon, method, note, pay_by, due_at, pay_no{told-column}) \
                       SELECT ?, ?, ?, r.id, r.hash, r.state, r.reason, 1, r.v, r.live, r.hold_epoch, r.hold_no, r.asked, \
-                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.due_at{told-value} \
+                      r.list, r.discount, r.pays, r.coupon, r.method, r.note, r.pay_by, r.due_at, r.pay_no{told-value} \
                       FROM {rows id:text hash:int state:text reason:text v:int live:int hold_epoch:int hold_no:int asked:text \
-                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int due_at:int told:int} r";
+                      list:int discount:int pays:int coupon:text method:text note:text pay_by:int due_at:int pay_no:int told:int} r";
 const INSERT_LINES: &str = "INSERT INTO line (sale, live, order_id, item, v, units) \
                             SELECT ?, 1, r.order_id, r.item, r.v, r.units \
                             FROM {rows order_id:text item:text v:int units:int} r";
@@ -115,6 +115,7 @@ fn decode(row: &Row) -> Result<Stored, Fault> {
         due_at: row.maybe_time()?,
         tries: row.number()?,
         action: row.maybe_text()?.map(str::to_owned),
+        pay_no: row.maybe_int()?.map(i64::cast_unsigned),
     };
     Ok((Arc::new(order), live))
 }
@@ -181,6 +182,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, sale: &SaleId, orders: &[Arc<Order>], told
             order.note.as_ref().map(Note::as_str).into(),
             order.pay_by.into(),
             order.due_at.into(),
+            order.pay_no.into(),
             told.get(order.id.as_str()).copied().into(),
         ]
     });
@@ -269,11 +271,13 @@ async fn append(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Append]>) -> Result<End<
     waitlist::followed(tx, pairs.iter().map(|(was, is)| (was, is)));
     event::tell_once(tx, &events)?;
     let (Some(sale), Some(to), false) = (sale, to, moved.is_empty()) else {
+        stock::serve(tx, &id, pairs.iter().map(|(was, is)| (was, is)));
         return Ok(End::Commit((answers, None)));
     };
     let returned: Returned = stock::give_back(tx, &id, &before).await?;
     stock::tell_back(tx, &id, to.v, &returned)?;
     sale.bump(tx, to);
+    stock::serve(tx, &id, pairs.iter().map(|(was, is)| (was, is)));
     let update = stock::ended(tx, &sale, to, &moved, returned).await?;
     Ok(End::Commit((answers, Some(update))))
 }

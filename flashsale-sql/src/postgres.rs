@@ -79,6 +79,11 @@ impl Engine for Postgres {
         Migration { version: 1, name: "ledger", text: include_str!("../migrations/postgres/0001_ledger.sql") },
         Migration { version: 2, name: "notice", text: include_str!("../migrations/postgres/0002_notice.sql") },
         Migration { version: 3, name: "waitlist", text: include_str!("../migrations/postgres/0003_waitlist.sql") },
+        Migration {
+            version: 4,
+            name: "payment_line",
+            text: include_str!("../migrations/postgres/0004_payment_line.sql"),
+        },
     ];
     // A read of the catalogue itself: what a name stands for is remembered in a session, also over the wait for a turn.
     const HAS_SCHEMA: &'static str = "SELECT count(*) FROM pg_catalog.pg_class WHERE relname = 'flashsale_schema' \

@@ -96,6 +96,11 @@ impl Engine for Sqlite {
         Migration { version: 1, name: "ledger", text: include_str!("../migrations/sqlite/0001_ledger.sql") },
         Migration { version: 2, name: "notice", text: include_str!("../migrations/sqlite/0002_notice.sql") },
         Migration { version: 3, name: "waitlist", text: include_str!("../migrations/sqlite/0003_waitlist.sql") },
+        Migration {
+            version: 4,
+            name: "payment_line",
+            text: include_str!("../migrations/sqlite/0004_payment_line.sql"),
+        },
     ];
     const HAS_SCHEMA: &'static str =
         "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'flashsale_schema'";

@@ -11,7 +11,7 @@ use flashsale_testkit::everything;
 use servers::{Database, count};
 
 /// What breaks each question, in their order.
-const BREAKS: [&str; 12] = [
+const BREAKS: [&str; 14] = [
     // The database itself refuses this one, so the question is asked of what it would find: nothing.
     "",
     "UPDATE item SET allocated = allocated + 1 WHERE id = 'hat'",
@@ -25,6 +25,8 @@ const BREAKS: [&str; 12] = [
     "UPDATE item SET waiting = 1 WHERE sale = 'drop'",
     "UPDATE waitlist SET state = 'declined' WHERE state = 'offered'",
     "DELETE FROM waitlist WHERE state = 'offered'",
+    "UPDATE orders SET pay_no = 1 WHERE pay_no = 2",
+    "UPDATE payment_line SET served = served + 1 WHERE sale = 'drop'",
 ];
 
 async fn the_questions_of_the_guide_say_0_and_each_finds_what_it_asks_for<S: Database>() {

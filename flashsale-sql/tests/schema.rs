@@ -7,6 +7,7 @@ mod audit;
 mod servers;
 
 use flashsale_core::error::ErrorKind;
+use flashsale_core::order::OrderLedger;
 use flashsale_core::stock::StockLedger;
 use flashsale_core::{ManualClock, Timestamp};
 use flashsale_sql::{Migration, SqlLedger};
@@ -27,6 +28,8 @@ trait Later: Database {
     const LATER: &'static str;
     /// Whether a step is all or nothing.
     const ATOMIC: bool;
+    /// Whether an index is named with its table.
+    const DROPS_INDEX_OF_TABLE: bool = false;
 }
 
 #[cfg(feature = "sqlite")]
@@ -45,6 +48,7 @@ impl Later for flashsale_services::Postgres {
 impl Later for flashsale_services::MariaDb {
     const LATER: &'static str = include_str!("later/mysql.sql");
     const ATOMIC: bool = false;
+    const DROPS_INDEX_OF_TABLE: bool = true;
 }
 
 /// A ledger over an embedder's pool, at the place, without a schema.
@@ -64,8 +68,7 @@ fn tables<S: Later>() -> Vec<String> {
 }
 
 async fn rows_of_every_table_outlive_a_later_step<S: Later>() {
-    // Rows of the first schema are brought on below; the second step made a table and touched no row. A fourth step brings rows of the third.
-    assert_eq!(SqlLedger::<S::Db>::migrations().len(), 3, "rows of each older version are brought on");
+    assert_eq!(SqlLedger::<S::Db>::migrations().len(), BACK.len() + 1, "rows of each older version are brought on");
     let url = S::shared().place();
     let ledger = bare::<S>(&url).await;
     ledger.migrate().await.unwrap();
@@ -97,33 +100,63 @@ async fn rows_of_every_table_outlive_a_later_step<S: Later>() {
     ledger.close().await;
 }
 
-async fn rows_of_the_first_schema_are_brought_on<S: Later>() {
-    let url = S::shared().place();
-    let ledger = bare::<S>(&url).await;
-    ledger.migrate_along(&SqlLedger::<S::Db>::migrations()[..1]).await.unwrap();
-    assert_eq!(count(S::shared(), &url, "SELECT MAX(version) FROM flashsale_schema WHERE done = 1"), 1);
-    // What waits for nobody is told to the first schema as it is to the newest.
+/// What takes each step from the second on back again, as far as nothing was told of it: then rows are those that it found.
+const BACK: [&[&str]; 3] = [
+    &["DROP TABLE notice"],
+    &["DROP TABLE waitlist", "DROP INDEX item_waiting", "ALTER TABLE item DROP COLUMN wished"],
+    &["DROP TABLE payment_line", "ALTER TABLE sale DROP COLUMN issued", "ALTER TABLE orders DROP COLUMN pay_no"],
+];
+
+/// A ledger of an older schema with rows in every table that it had, and what it answers.
+async fn older<S: Later>(url: &str, version: usize) -> String {
+    let ledger = bare::<S>(url).await;
+    ledger.migrate().await.unwrap();
     everything::told_before_wishes(&ledger, "drop", "plant", "ann").await;
-    let before = everything::read_before_wishes(&ledger).await;
-    let rows = || {
-        let tables = ["orders", "line", "outbox", "coupon", "item", "payment", "dead_letter"];
-        tables.map(|table| count(S::shared(), &url, &format!("SELECT COUNT(*) FROM {table}")))
-    };
-    let counts = rows();
-    assert!(counts.iter().all(|rows| *rows > 0), "{counts:?}");
-    let error = ledger.check_migrations().await.unwrap_err();
-    assert!(error.to_string().contains("files from 2 on"), "{error}");
-    for _ in 0..2 {
-        ledger.migrate().await.unwrap();
-        assert_eq!(rows(), counts);
-        assert_eq!(everything::read_before_wishes(&ledger).await, before);
+    if version >= 2 {
+        everything::noticed(&ledger, "ann").await;
     }
-    audit::audit(S::shared(), &url);
-    // And what is new works on what is old.
-    everything::wished(&ledger, "line", "ann").await;
-    everything::noticed(&ledger, "ann").await;
-    audit::audit(S::shared(), &url);
+    if version >= 3 {
+        everything::wished(&ledger, "line", "ann").await;
+    }
+    let answers = everything::read_before_numbers(&ledger).await;
     ledger.close().await;
+    for made in (version + 1..=BACK.len() + 1).rev() {
+        for statement in BACK[made - 2] {
+            let on = if S::DROPS_INDEX_OF_TABLE && statement.starts_with("DROP INDEX") { " ON item" } else { "" };
+            S::shared().ask(url, &format!("{statement}{on}"));
+        }
+        S::shared().ask(url, &format!("DELETE FROM flashsale_schema WHERE version = {made}"));
+    }
+    answers
+}
+
+async fn rows_of_each_older_schema_are_brought_on<S: Later>() {
+    for version in 1..=BACK.len() {
+        let url = S::shared().place();
+        let before = older::<S>(&url, version).await;
+        let ledger = bare::<S>(&url).await;
+        let rows = || {
+            let tables = ["orders", "line", "outbox", "coupon", "item", "payment", "dead_letter"];
+            tables.map(|table| count(S::shared(), &url, &format!("SELECT COUNT(*) FROM {table}")))
+        };
+        let counts = rows();
+        assert!(counts.iter().all(|rows| *rows > 0), "{counts:?}");
+        let error = ledger.check_migrations().await.unwrap_err();
+        assert!(error.to_string().contains(&format!("files from {} on", version + 1)), "{error}");
+        for _ in 0..2 {
+            ledger.migrate().await.unwrap();
+            assert_eq!(rows(), counts);
+            assert_eq!(everything::read_before_numbers(&ledger).await, before, "of version {version}");
+        }
+        audit::audit(S::shared(), &url);
+        // And what is new works on what is old.
+        everything::told_of(&ledger, "new", "tree", "bob").await;
+        audit::audit(S::shared(), &url);
+        let order = ledger.load(&["ann~1".parse().unwrap(), "bob~1".parse().unwrap()]).await.unwrap().0;
+        let numbers: Vec<_> = order.iter().flatten().map(|order| order.pay_no).collect();
+        assert_eq!(numbers, [None, Some(1)]);
+        ledger.close().await;
+    }
 }
 
 async fn a_schema_of_a_later_program_is_refused_with_advice<S: Later>() {
@@ -133,7 +166,7 @@ async fn a_schema_of_a_later_program_is_refused_with_advice<S: Later>() {
     for error in [ledger.migrate().await.unwrap_err(), ledger.check_migrations().await.unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
         let told = error.to_string();
-        assert!(told.contains("version 1000") && told.contains("knows 3") && told.contains("put back"), "{told}");
+        assert!(told.contains("version 1000") && told.contains("knows 4") && told.contains("put back"), "{told}");
     }
     ledger.close().await;
 }
@@ -156,7 +189,7 @@ async fn the_steps_can_be_run_by_another_tool_one_by_one<S: Later>() {
 }
 
 async fn a_step_that_did_not_come_to_its_end_is_noticed<S: Later>() {
-    for missing in [1, 5, 20, 30] {
+    for missing in [1, 5, 10, 25, 35] {
         let url = S::shared().place();
         let ledger = bare::<S>(&url).await;
         let statements: Vec<&str> = SqlLedger::<S::Db>::migrations().iter().flat_map(Migration::statements).collect();
@@ -216,7 +249,7 @@ async fn nodes_that_start_together_make_one_schema<S: Later>() {
 servers::rules!(
     [
         rows_of_every_table_outlive_a_later_step,
-        rows_of_the_first_schema_are_brought_on,
+        rows_of_each_older_schema_are_brought_on,
         a_schema_of_a_later_program_is_refused_with_advice,
         the_steps_can_be_run_by_another_tool_one_by_one,
         a_step_that_did_not_come_to_its_end_is_noticed,
@@ -286,6 +319,6 @@ fn processes_that_open_one_new_file_together_all_do() {
             let said = String::from_utf8_lossy(&ended.stdout).into_owned();
             assert!(ended.status.success() && said.contains("1 passed"), "{said}");
         }
-        assert_eq!(count(servers::Sqlite::shared(), &file, "SELECT COUNT(*) FROM flashsale_schema WHERE done = 1"), 3);
+        assert_eq!(count(servers::Sqlite::shared(), &file, "SELECT COUNT(*) FROM flashsale_schema WHERE done = 1"), 4);
     }
 }

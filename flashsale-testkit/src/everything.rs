@@ -2,6 +2,7 @@
 //!
 //! For tests of what must not change with a backend's version: its statements, its schema.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flashsale_core::coupon::{At, Campaign, CouponLedger};
@@ -11,7 +12,7 @@ use flashsale_core::notice::{NoticeLedger, Settled};
 use flashsale_core::order::{Input, OrderQuery, Policy, Reason, Verdict, step};
 use flashsale_core::payment::{Capture, Charge, PaymentKey, WalletAct, WalletLedger, WalletRequest};
 use flashsale_core::sale::Lines;
-use flashsale_core::stock::{Accept, Acceptance, Adopted, Cancel, Change, Epoch, HoldNo, Nonce, Then};
+use flashsale_core::stock::{Accept, Acceptance, Adopted, Cancel, Change, Epoch, HoldNo, Nonce, Order, Then};
 use flashsale_core::unit::Quantity;
 use flashsale_core::waitlist::{Join, Joined, Leave, Parting, WaitlistLedger, Wish};
 use flashsale_core::{BuyerId, Item, Key, Method, OrderId, Sale, Timestamp, won};
@@ -98,7 +99,7 @@ pub async fn wished(ledger: &impl Everything, drop: &str, name: &str) {
     assert_eq!(ledger.end(&sale.id, 9).await.unwrap().0, 1);
 }
 
-/// As [`told_of`], without wishes and notices: what a ledger of the first schema knew.
+/// As [`told_of`], without wishes and notices.
 ///
 /// # Panics
 /// If it does not do what it is told.
@@ -192,7 +193,14 @@ pub async fn noticed(ledger: &impl Everything, name: &str) {
 /// # Panics
 /// If it does not answer.
 pub async fn read(ledger: &impl Everything) -> String {
-    let mut text = read_before_wishes(ledger).await;
+    let mut text = read_before_numbers(ledger).await;
+    for sale in ledger.sales().await.unwrap() {
+        text.push_str(&format!("{:?}\n", ledger.totals(&sale).await.unwrap().unwrap().line));
+    }
+    let ann = OrderQuery { buyer: BuyerId::new("ann").unwrap(), after: None, limit: 100 };
+    for order in ledger.list(&ann).await.unwrap() {
+        text.push_str(&format!("{:?}\n", order.pay_no));
+    }
     for member in ["ann", "ann-2", "ann-3"] {
         let wishes = ledger.wishes(&BuyerId::new(member).unwrap(), 100).await.unwrap();
         text.push_str(&format!("{wishes:#?}\n"));
@@ -200,11 +208,11 @@ pub async fn read(ledger: &impl Everything) -> String {
     text
 }
 
-/// As [`read`], without wishes.
+/// As [`read`], without wishes, and without the numbers of payment lines.
 ///
 /// # Panics
 /// If it does not answer.
-pub async fn read_before_wishes(ledger: &impl Everything) -> String {
+pub async fn read_before_numbers(ledger: &impl Everything) -> String {
     let mut text = String::new();
     let mut add = |what: &dyn std::fmt::Debug| text.push_str(&format!("{what:#?}\n"));
     let ann = BuyerId::new("ann").unwrap();
@@ -219,9 +227,13 @@ pub async fn read_before_wishes(ledger: &impl Everything) -> String {
         let key = PaymentKey { order: order.id.clone(), attempt: 1, method: None };
         add(&ledger.paid(&[key]).await.unwrap());
     }
-    add(&orders);
-    add(&ledger.due(100).await.unwrap());
-    add(&ledger.stuck(100).await.unwrap());
+    let plain = |orders: Vec<Arc<Order>>| -> Vec<Order> {
+        orders.iter().map(|order| Order { pay_no: None, ..order.as_ref().clone() }).collect()
+    };
+    add(&plain(orders));
+    let (due, now) = ledger.due(100).await.unwrap();
+    add(&(plain(due), now));
+    add(&plain(ledger.stuck(100).await.unwrap()));
     add(&ledger.campaigns().await.unwrap());
     add(&ledger.coupons_of(&ann, None, 100).await.unwrap());
     for member in ["ann", "shop", "platform"] {

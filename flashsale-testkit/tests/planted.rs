@@ -114,6 +114,13 @@ caught!(a_follower_that_is_not_told_of_orders: PlantedLedgers(LedgerBug::FollowF
 caught!(versions_that_are_forgotten_early: PlantedLedgers(LedgerBug::VersionsForgottenEarly) by
     stock_ledger::retain::only_old_versions_are_forgotten,
 );
+caught!(numbers_that_each_batch_begins_anew: PlantedLedgers(LedgerBug::NumbersBegunAnew) by
+    stock_ledger::payment_line::numbers_go_on_with_the_next_batch,
+    stock_ledger::payment_line::a_repeat_keeps_its_number,
+);
+caught!(an_order_that_leaves_the_payment_line_twice: PlantedLedgers(LedgerBug::ServedTwice) by
+    stock_ledger::payment_line::a_cancelled_order_leaves_the_line_once,
+);
 
 caught!(a_repeated_charge_that_is_done_again: PlantedWallets(WalletBug::RepeatIsDoneAgain) by
     wallet_ledger::account::a_request_is_made_once_per_key,

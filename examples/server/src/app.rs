@@ -7,7 +7,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use flashsale_core::{BackendError, Clock, FlashSale, SaleId, Timestamp, Wallet};
+use flashsale_axum::Confirm;
+use flashsale_core::{BackendError, Clock, FlashSale, SaleId, Timestamp, WaitingRoom, Wallet};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -38,7 +39,7 @@ struct Shared {
 
 impl App {
     pub(crate) fn new(config: Config, wired: Wired) -> Result<Self, BackendError> {
-        let board = Board::new(config.limits_sse_max, wired.silent.clone());
+        let board = Board::new(wired.book.clone(), config.limits_sse_max, wired.silent.clone());
         let counts = Counts::of(&config.sql_url)?;
         Ok(Self(Arc::new(Shared {
             config,
@@ -89,6 +90,19 @@ impl App {
         }
     }
 
+    /// The room before a sale, if it has one.
+    pub(crate) fn room(&self, sale: &SaleId) -> Option<WaitingRoom> {
+        self.flash().rooms.known(&sale.into())
+    }
+
+    /// How admissions are checked: what was used is known here, where all rooms are in this process, and to the store, where they are not.
+    pub(crate) fn confirm(&self) -> Confirm {
+        match self.wired().kept {
+            Kept::Memory => Confirm::Here,
+            Kept::Redis(_) => Confirm::WithTheStore,
+        }
+    }
+
     pub(crate) fn meters(&self) -> &Meters {
         &self.0.meters
     }
@@ -128,12 +142,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Api::openapi())
         .merge(routes::sales::routes())
+        .merge(routes::rooms::routes())
         .merge(routes::orders::routes())
+        .merge(routes::waitlist::routes())
         .merge(routes::quotes::routes())
         .merge(routes::wallet::routes())
         .merge(routes::campaigns::routes())
         .merge(routes::me::routes())
         .merge(routes::ops::routes())
+        .merge(routes::adjustments::routes())
         .merge(routes::letters::routes())
         .merge(routes::dev::routes())
 }

@@ -1,18 +1,20 @@
 //! What public pages and streams show of sales: copied from gate and ledger at most once a second, never read per request.
 //!
-//! Owns the faces of sales, when they are renewed, and the broadcast that tells of it. Figures are approximate by up to a
+//! Owns the faces of sales, when they are renewed, and the broadcast that tells of it and of the rooms before them. Figures are approximate by up to a
 //! second and say when they were true. The sales that windows of campaigns are do not show here.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use flashsale_core::engine::Tick;
 use flashsale_core::sale::{SaleState, Window};
 use flashsale_core::stock::{Level, Totals};
 use flashsale_core::{BackendError, FlashSale, ItemId, Money, SaleId, Timestamp};
 use hyper::body::Bytes;
 use tokio::sync::broadcast;
 
+use crate::rooms::RoomBook;
 use crate::stream;
 
 /// Frames that a slow reader may be behind before it is dropped.
@@ -133,6 +135,8 @@ impl Face {
 struct Post {
     face: Arc<Face>,
     frames: broadcast::Sender<Bytes>,
+    /// The last that was told of the room before it.
+    room: Option<Arc<Tick>>,
 }
 
 /// Whether the gate answers.
@@ -145,6 +149,7 @@ pub(crate) enum Pulse {
 /// All faces.
 #[derive(Debug)]
 pub(crate) struct Board {
+    book: RoomBook,
     posts: RwLock<BTreeMap<SaleId, Post>>,
     looks: AtomicU64,
     searches: AtomicU64,
@@ -157,8 +162,9 @@ pub(crate) struct Board {
 
 impl Board {
     /// `silent`: why the gate did not answer at the start, if it did not.
-    pub(crate) fn new(streams_max: u64, silent: Option<BackendError>) -> Self {
+    pub(crate) fn new(book: RoomBook, streams_max: u64, silent: Option<BackendError>) -> Self {
         Self {
+            book,
             posts: RwLock::default(),
             looks: AtomicU64::new(0),
             searches: AtomicU64::new(0),
@@ -196,6 +202,8 @@ impl Board {
         let look = self.looks.fetch_add(1, Ordering::Relaxed);
         let mut sales = flash.stock.sales().await?;
         sales.retain(|id| !id.as_str().contains(WINDOW_MARK));
+        // After the sales: a room is written down before its sale, so no sale is shown whose room is not known.
+        self.book.take_in(flash).await?;
         let mut pulse = Pulse::Answers;
         for id in &sales {
             let level = ask(flash, id, &mut pulse).await;
@@ -219,7 +227,9 @@ impl Board {
         let _alone = self.renewing.lock().await;
         if self.searches.load(Ordering::Acquire) == begun {
             self.searches.fetch_add(1, Ordering::AcqRel);
-            for id in flash.stock.sales().await? {
+            let sales = flash.stock.sales().await?;
+            self.book.take_in(flash).await?;
+            for id in sales {
                 if !id.as_str().contains(WINDOW_MARK) && self.face(&id).is_none() {
                     self.renew_one(flash, &id, None, now, 0).await?;
                 }
@@ -278,9 +288,11 @@ impl Board {
         let face = Arc::new(face);
         let frames = {
             let mut posts = self.posts.write().unwrap_or_else(PoisonError::into_inner);
-            let post = posts
-                .entry(id.clone())
-                .or_insert_with(|| Post { face: face.clone(), frames: broadcast::channel(BEHIND_MAX).0 });
+            let post = posts.entry(id.clone()).or_insert_with(|| Post {
+                face: face.clone(),
+                frames: broadcast::channel(BEHIND_MAX).0,
+                room: None,
+            });
             post.face = face.clone();
             post.frames.clone()
         };
@@ -291,6 +303,23 @@ impl Board {
             let _ = frames.send(stream::tick_frame(&face, now));
         }
         Ok(())
+    }
+
+    /// Tells of rooms that changed to those who watch their sales: one frame each, rendered once however many watch.
+    pub(crate) fn tell_rooms(&self, flash: &FlashSale) {
+        let mut posts = self.posts.write().unwrap_or_else(PoisonError::into_inner);
+        for (sale, post) in posts.iter_mut() {
+            let Some(tick) = flash.rooms.known(&sale.into()).and_then(|room| room.ticks().borrow().clone()) else {
+                continue;
+            };
+            if post.room.as_ref().is_some_and(|told| told.at == tick.at) {
+                continue;
+            }
+            if post.frames.receiver_count() > 0 {
+                let _ = post.frames.send(stream::room_frame(&tick));
+            }
+            post.room = Some(tick);
+        }
     }
 
     /// Sends a frame to everybody who watches any sale.
@@ -308,7 +337,7 @@ impl Board {
         if self.streams.fetch_add(1, Ordering::AcqRel) >= self.streams_max {
             return Watching::Full;
         }
-        Watching::Yes { face: post.face, frames: post.frames.subscribe(), turn }
+        Watching::Yes { face: post.face, room: post.room, frames: post.frames.subscribe(), turn }
     }
 }
 
@@ -326,7 +355,7 @@ async fn ask(flash: &FlashSale, id: &SaleId, pulse: &mut Pulse) -> Option<Level>
 /// Whether somebody may watch.
 #[derive(Debug)]
 pub(crate) enum Watching {
-    Yes { face: Arc<Face>, frames: broadcast::Receiver<Bytes>, turn: Turn },
+    Yes { face: Arc<Face>, room: Option<Arc<Tick>>, frames: broadcast::Receiver<Bytes>, turn: Turn },
     UnknownSale,
     Full,
 }

@@ -3,19 +3,13 @@
 //! A table of the server's own in the ledger's database, until members have accounts. Owns what an address may look like.
 
 use std::collections::HashMap;
-use std::str::FromStr;
-use std::time::Duration;
 
-use flashsale_core::error::ErrorKind;
 use flashsale_core::{BackendError, BuyerId};
 use lettre::Address;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
-use sqlx::{ConnectOptions, QueryBuilder};
+use sqlx::QueryBuilder;
 
-use crate::config::{Database, SqlUrl};
 use crate::language::Language;
+use crate::own::{self, Own, Table, with};
 
 /// The longest address (RFC 5321, 4.5.3.1.3, without its brackets).
 const EMAIL_MAX: usize = 254;
@@ -42,91 +36,27 @@ pub(crate) fn email(text: &str) -> Result<String, &'static str> {
     }
 }
 
+const TABLE: Table = Table {
+    there: "SELECT member FROM contact WHERE member = ''",
+    sqlite: "CREATE TABLE IF NOT EXISTS contact (member TEXT NOT NULL PRIMARY KEY, email TEXT NOT NULL, language TEXT NOT NULL) STRICT",
+    postgres: "CREATE TABLE IF NOT EXISTS contact (member text COLLATE \"C\" NOT NULL PRIMARY KEY, email text NOT NULL, language text NOT NULL)",
+    mysql: "CREATE TABLE IF NOT EXISTS contact (member VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, \
+            email VARCHAR(254) CHARACTER SET utf8mb4 NOT NULL, language VARCHAR(8) CHARACTER SET utf8mb4 NOT NULL)",
+};
+
 /// The book. A clone is the same one.
 #[derive(Debug, Clone)]
-pub(crate) enum Contacts {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-    MySql(MySqlPool),
-}
+pub(crate) struct Contacts(Own);
 
-/// Does the same with each kind of pool; `Db` is its database.
-macro_rules! with {
-    ($book:expr, $pool:ident => $do:expr) => {
-        match $book {
-            Contacts::Sqlite($pool) => {
-                #[allow(dead_code)]
-                type Db = sqlx::Sqlite;
-                $do
-            }
-            Contacts::Postgres($pool) => {
-                #[allow(dead_code)]
-                type Db = sqlx::Postgres;
-                $do
-            }
-            Contacts::MySql($pool) => {
-                #[allow(dead_code)]
-                type Db = sqlx::MySql;
-                $do
-            }
-        }
-    };
-}
-
-/// The address book does not answer. Nothing of it is told: a message of the database may have an address in it.
 fn failed(error: sqlx::Error) -> BackendError {
-    let kind = match &error {
-        sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } => ErrorKind::Misconfigured,
-        _ => ErrorKind::Unavailable,
-    };
-    let why = error.as_database_error().and_then(|error| error.code().map(String::from));
-    BackendError::new(kind, "contacts", why.map_or_else(|| "no answer".to_owned(), |code| format!("error {code}")))
+    own::failed("contacts", &error)
 }
 
 impl Contacts {
-    /// Opens the book beside the ledger, which must be there, and makes its table if it is not there.
-    pub(crate) async fn open(url: &SqlUrl) -> Result<Self, BackendError> {
-        let wait = Duration::from_secs(5);
-        let book = match url.database() {
-            Database::Sqlite(file) => {
-                let options =
-                    SqliteConnectOptions::new().filename(file).busy_timeout(wait).journal_mode(SqliteJournalMode::Wal);
-                let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(wait).connect_lazy_with(options);
-                Self::Sqlite(pool)
-            }
-            Database::Postgres => {
-                let options = PgConnectOptions::from_str(url.secret()).map_err(failed)?.disable_statement_logging();
-                Self::Postgres(PgPoolOptions::new().max_connections(2).acquire_timeout(wait).connect_lazy_with(options))
-            }
-            Database::MySql => {
-                let options = MySqlConnectOptions::from_str(url.secret()).map_err(failed)?.disable_statement_logging();
-                Self::MySql(MySqlPoolOptions::new().max_connections(2).acquire_timeout(wait).connect_lazy_with(options))
-            }
-        };
-        // Who may not make tables may use one that is there.
-        let there = "SELECT COUNT(*) FROM contact WHERE member = ''";
-        if with!(&book, pool => sqlx::query(there).fetch_one(pool).await.is_ok()) {
-            return Ok(book);
-        }
-        let text = match book {
-            Self::Sqlite(_) => {
-                "CREATE TABLE IF NOT EXISTS contact (member TEXT NOT NULL PRIMARY KEY, email TEXT NOT NULL, language TEXT NOT NULL) STRICT"
-            }
-            Self::Postgres(_) => {
-                "CREATE TABLE IF NOT EXISTS contact (member text COLLATE \"C\" NOT NULL PRIMARY KEY, email text NOT NULL, language text NOT NULL)"
-            }
-            Self::MySql(_) => {
-                "CREATE TABLE IF NOT EXISTS contact (member VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY, \
-                 email VARCHAR(254) CHARACTER SET utf8mb4 NOT NULL, language VARCHAR(8) CHARACTER SET utf8mb4 NOT NULL)"
-            }
-        };
-        let made = with!(&book, pool => sqlx::query(text).execute(pool).await.map(drop));
-        match made {
-            // Two servers that start together: the other one has just made it.
-            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {}
-            made => made.map_err(failed)?,
-        }
-        Ok(book)
+    /// Opens the book, and makes its table if it is not there.
+    pub(crate) async fn open(own: &Own) -> Result<Self, BackendError> {
+        own.table(&TABLE).await?;
+        Ok(Self(own.clone()))
     }
 
     /// The contacts of those of these members who have one.
@@ -134,7 +64,7 @@ impl Contacts {
         let mut found = HashMap::new();
         // A list is bounded by what a statement may bind.
         for members in members.chunks(500) {
-            let rows: Vec<(String, String, String)> = with!(self, pool => {
+            let rows: Vec<(String, String, String)> = with!(&self.0, pool => {
                 let mut text = QueryBuilder::<Db>::new("SELECT member, email, language FROM contact WHERE member IN (");
                 let mut list = text.separated(", ");
                 for member in members {
@@ -157,13 +87,13 @@ impl Contacts {
 
     /// Writes where a member is told things.
     pub(crate) async fn put(&self, member: &BuyerId, contact: &Contact) -> Result<(), BackendError> {
-        let end = match self {
-            Self::Sqlite(_) | Self::Postgres(_) => {
+        let end = match &self.0 {
+            Own::Sqlite(_) | Own::Postgres(_) => {
                 " ON CONFLICT (member) DO UPDATE SET email = excluded.email, language = excluded.language"
             }
-            Self::MySql(_) => " ON DUPLICATE KEY UPDATE email = VALUES(email), language = VALUES(language)",
+            Own::MySql(_) => " ON DUPLICATE KEY UPDATE email = VALUES(email), language = VALUES(language)",
         };
-        let done = with!(self, pool => {
+        let done = with!(&self.0, pool => {
             let mut text = QueryBuilder::<Db>::new("INSERT INTO contact (member, email, language) VALUES (");
             let mut list = text.separated(", ");
             list.push_bind(member.as_str().to_owned()).push_bind(contact.email.clone()).push_bind(contact.language.tag());
@@ -175,16 +105,12 @@ impl Contacts {
 
     /// Forgets a member's contact, if there is one.
     pub(crate) async fn forget(&self, member: &BuyerId) -> Result<(), BackendError> {
-        let done = with!(self, pool => {
+        let done = with!(&self.0, pool => {
             let mut text = QueryBuilder::<Db>::new("DELETE FROM contact WHERE member = ");
             text.push_bind(member.as_str().to_owned());
             text.build().execute(pool).await.map(drop)
         });
         done.map_err(failed)
-    }
-
-    pub(crate) async fn close(&self) {
-        with!(self, pool => pool.close().await);
     }
 }
 

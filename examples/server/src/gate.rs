@@ -1,11 +1,12 @@
-//! The gate by configuration: in this process's memory, or on Redis. Owns what a start does with a Redis that is down or not set up.
+//! Gate and waiting rooms by configuration: in this process's memory, or on Redis. Owns what a start does with a Redis that is down or not set up.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flashsale_core::error::ErrorKind;
-use flashsale_core::memory::MemoryStockGate;
+use flashsale_core::memory::{MemoryRoomStore, MemoryStockGate};
+use flashsale_core::queue::RoomStore;
 use flashsale_core::stock::StockGate;
 use flashsale_core::{BackendError, Clock};
 use flashsale_redis::{RedisBackend, RedisConfig, RedisConfigError, Topology};
@@ -33,10 +34,11 @@ impl Kept {
     }
 }
 
-/// A gate, and whether it answered at the start.
+/// A gate and a store of rooms, and whether they answered at the start.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) gate: Arc<dyn StockGate>,
+    pub(crate) rooms: Arc<dyn RoomStore>,
     pub(crate) kept: Kept,
     /// Why it did not answer; it is asked again by every purchase.
     pub(crate) silent: Option<BackendError>,
@@ -77,7 +79,8 @@ impl fmt::Display for GateError {
 pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Opened, GateError> {
     let Some(url) = &config.redis_url else {
         let gate = Arc::new(MemoryStockGate::new(clock.clone()));
-        return Ok(Opened { gate, kept: Kept::Memory, silent: None });
+        let rooms = Arc::new(MemoryRoomStore::new(clock.clone()));
+        return Ok(Opened { gate, rooms, kept: Kept::Memory, silent: None });
     };
     let refused = |why: &RedisConfigError| misconfigured(why.to_string());
     let mut redis = RedisConfig::new(url.secret())
@@ -96,10 +99,13 @@ pub(crate) async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Open
         }
         Err(error) => return Err(GateError(error)),
     };
-    let gate = backend.gate();
-    // A clock that is moved moves gate and ledger; otherwise the server's own counts, which all processes share.
-    let gate = if config.dev_clock == Switch::On { gate.with_clock(clock.clone()) } else { gate };
-    Ok(Opened { gate: Arc::new(gate), kept, silent })
+    let (gate, rooms) = (backend.gate(), backend.rooms());
+    // A clock that is moved moves gate, rooms and ledger; otherwise the server's own counts, which all processes share.
+    let (gate, rooms) = match config.dev_clock {
+        Switch::On => (gate.with_clock(clock.clone()), rooms.with_clock(clock.clone())),
+        Switch::Off => (gate, rooms),
+    };
+    Ok(Opened { gate: Arc::new(gate), rooms: Arc::new(rooms), kept, silent })
 }
 
 fn misconfigured(why: String) -> GateError {

@@ -2,6 +2,8 @@
 //!
 //! Owns the words, in both languages side by side, and how numbers and times are shown. Who is told what is not here.
 
+use std::time::Duration;
+
 use flashsale_core::{Money, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,6 +32,21 @@ impl Language {
     /// The language of this tag.
     pub(crate) fn of_tag(tag: &str) -> Option<Self> {
         [Self::English, Self::Korean].into_iter().find(|language| language.tag() == tag)
+    }
+
+    /// The first language of an `Accept-Language` that the shop speaks; English if there is none. Weights are not looked at: browsers send the best first.
+    pub(crate) fn asked(accept: &str) -> Self {
+        let tags = accept.split(',').filter_map(|range| range.split([';', '-']).next());
+        tags.map(str::trim).find_map(|tag| Self::of_tag(&tag.to_ascii_lowercase())).unwrap_or_default()
+    }
+
+    /// A length of time, rounded up: seconds below two minutes, minutes above.
+    pub(crate) fn wait(self, wait: Duration) -> String {
+        let seconds = wait.as_millis().div_ceil(1_000);
+        match seconds {
+            0..120 => Phrase::Seconds.say(self, &[&seconds.to_string()]),
+            _ => Phrase::Minutes.say(self, &[&seconds.div_ceil(60).to_string()]),
+        }
     }
 
     /// An amount of won.
@@ -115,6 +132,68 @@ phrases! {
     Timeout: "it was not paid in time", "결제 시간이 지났습니다";
     Operator: "the shop undid it", "판매자가 취소했습니다";
     OtherReason: "it could not be completed", "주문을 완료할 수 없었습니다";
+
+    ToContent: "To the content", "본문으로";
+    DevLoud: "Development: dev.members is on. Anybody can be any member here.", "개발 모드: dev.members가 켜져 있어 누구나 어떤 회원도 될 수 있습니다.";
+    MyOrders: "My orders", "내 주문";
+    IAm: "I am", "회원 이름";
+    AName: "a name", "이름";
+    TakeName: "Take this name", "이 이름으로 하기";
+    ChangeName: "Change", "바꾸기";
+    AboutShop: "An example of the flashsale library. Units left are approximate by up to a second.", "flashsale 라이브러리의 예제입니다. 남은 수량은 최대 1초 늦을 수 있습니다.";
+    ServerTime: "Server time", "서버 시각";
+    NameFirst: "Take a name above first.", "먼저 위에서 이름을 정해 주세요.";
+    ToSale: "To the sale", "판매 페이지로";
+    Seconds: "{} s", "{}초";
+    Minutes: "{} min", "{}분";
+
+    Room: "Waiting room", "대기실";
+    RoomClosed: "Nobody has to wait right now.", "지금은 기다리지 않아도 됩니다.";
+    RoomOpen: "Many people want this now. Take a place: all are let through in the order of arrival.", "지금 많은 분이 몰려 있습니다. 줄을 서시면 도착한 순서대로 들어가실 수 있습니다.";
+    RoomWaiting: "{} people wait.", "{}명이 기다리고 있습니다.";
+    TakePlace: "Take a place", "줄 서기";
+    AheadNone: "You are next.", "다음 차례입니다.";
+    AheadBelow: "You are waiting: fewer than {} before you.", "기다리는 중입니다. 앞에 {}명 미만이 있습니다.";
+    AheadAbove: "You are waiting: {} or more before you.", "기다리는 중입니다. 앞에 {}명 이상 있습니다.";
+    YourNumber: "Your number", "대기 번호";
+    BeforeYou: "Before you, at most", "앞에 있는 분, 최대";
+    WaitFor: "Wait", "예상 대기 시간";
+    WaitUnknown: "we do not know yet", "아직 알 수 없습니다";
+    WaitKnown: "about {}, at most {}", "약 {}, 길어도 {}";
+    UnitsLeft: "Left, about", "남은 수량, 대략";
+    ChanceLikely: "There is a good chance that something is left for your number.", "이 번호로 구매하실 가능성이 높습니다.";
+    ChanceUnlikely: "Something is left for you only if some of those before you do not buy.", "앞에 계신 분 중 일부가 구매하지 않아야 차례가 옵니다.";
+    ChanceNone: "Nothing is left for your number. What comes back goes to the waitlist.", "이 번호로 구매하실 수량이 남아 있지 않습니다. 취소된 수량은 대기 목록의 순서대로 드립니다.";
+    ToWaitlist: "To the waitlist", "대기 목록으로";
+    PlaceIsYours: "Keep this page open, or come back to it: the place is yours, in any tab.", "이 페이지를 열어 두시거나 나중에 다시 오세요. 자리는 어느 탭에서나 그대로입니다.";
+    LeavePlace: "Give up my place", "자리 포기하기";
+    WasAway: "You were away when your turn came. Your number is kept, and you stand at the head.", "차례가 왔을 때 자리에 안 계셨습니다. 번호는 그대로이며 맨 앞에 계십니다.";
+    YourTurn: "It is your turn.", "지금 차례입니다.";
+    LastsUntil: "It lasts until", "다음 시각까지입니다:";
+    GoBuy: "Go and buy", "구매하러 가기";
+    MoreTime: "I need more time", "시간이 더 필요합니다";
+    OneMinute: "One minute left.", "1분 남았습니다.";
+    TurnPassed: "Your turn went by. Its time was over, and others are waiting.", "차례가 지나갔습니다. 정해진 시간이 끝나 다음 분께 넘어갔습니다.";
+    TakePlaceAgain: "Take a new place at the end", "맨 뒤에 다시 줄 서기";
+    DoneHere: "You have what you came for.", "이용이 끝났습니다.";
+    LeftRoom: "You gave up your place.", "자리를 포기하셨습니다.";
+    StaleSince: "No connection. These figures are from", "연결이 끊겼습니다. 다음 시각의 정보입니다:";
+
+    Waitlist: "Waitlist", "대기 목록";
+    WaitlistSays: "All are taken. What comes back goes to those who wait, in order, before anybody else.", "모두 판매되었습니다. 취소된 수량은 대기하신 순서대로 가장 먼저 드립니다.";
+    WaitForIt: "Wait for it", "대기하기";
+    WishPlace: "You are number {} in line, {} before you.", "대기 번호 {}번, 앞에 {}명이 있습니다.";
+    WaitNoLonger: "Wait no longer", "대기 그만하기";
+    WishOffered: "It came back, and is held for you.", "다시 나온 상품을 잡아 두었습니다.";
+
+    OfferTitle: "An offer for you", "구매 제안";
+    OfferHeld: "{} × {} is held for you.", "{} {}개를 잡아 두었습니다.";
+    OfferUntil: "It is held until", "다음 시각까지 잡아 둡니다:";
+    OfferUntold: "Your time to take it begins when the message to you is out.", "알림을 보낸 때부터 시간이 시작됩니다.";
+    OfferTake: "Take it for {}", "{}에 구매하기";
+    OfferDecline: "No, thank you", "괜찮습니다";
+    OfferTaken: "You took it: it is an order now.", "구매하셨습니다. 이제 주문입니다.";
+    OfferGone: "It went on to the next in line.", "다음 분께 넘어갔습니다.";
 }
 
 /// Why an order ended, from its stable word.
@@ -152,6 +231,26 @@ mod tests {
         assert_eq!(shown(Language::English), ("₩1,129,000".to_owned(), "2027-01-15 08:00 UTC".to_owned()));
         assert_eq!(shown(Language::Korean), ("1,129,000원".to_owned(), "2027년 1월 15일 17:00 (한국 시간)".to_owned()));
         assert_eq!(Language::English.money(won(0)), "₩0");
+    }
+
+    #[test]
+    fn the_first_language_that_the_shop_speaks_is_taken() {
+        for (accept, language) in [
+            ("ko-KR,ko;q=0.9,en;q=0.8", Language::Korean),
+            ("fr, KO;q=0.5", Language::Korean),
+            ("en-GB,ko", Language::English),
+            ("", Language::English),
+            ("fr;q=1", Language::English),
+        ] {
+            assert_eq!(Language::asked(accept), language, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_and_then_in_minutes() {
+        let told = |ms| Language::English.wait(Duration::from_millis(ms));
+        assert_eq!([0, 1, 119_000, 119_001, 121_000].map(told), ["0 s", "1 s", "119 s", "2 min", "3 min"]);
+        assert_eq!(Language::Korean.wait(Duration::from_secs(60)), "60초");
     }
 
     #[test]

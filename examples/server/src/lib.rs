@@ -2,7 +2,8 @@
 //!
 //! [`start`] serves what [`config`] says; the binary is a command line around it. The way of a request: `serve` lets it in,
 //! a route in `routes/` reads it by `extract`, calls the library, and answers by `problem` or its own view. `board` keeps what public
-//! pages show, so that watching a sale never reads the ledger; `pages/` draws them. `mail/` tells members what concerns them.
+//! pages show, so that watching a sale never reads the ledger; `pages/` draws them. `mail/` tells members what concerns them. `rooms` keeps which sales
+//! have a waiting room before them.
 
 mod app;
 mod board;
@@ -16,8 +17,10 @@ mod language;
 mod ledger;
 mod mail;
 mod meters;
+mod own;
 mod pages;
 mod problem;
+mod rooms;
 mod routes;
 mod seed;
 mod serve;

@@ -10,18 +10,21 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use flashsale_axum::PlaceTold;
 use flashsale_core::coupon::{ClaimRefusal, CouponRefusal};
 use flashsale_core::engine::{LetterRefusal, PayRefusal};
 use flashsale_core::error::ErrorKind;
 use flashsale_core::order::{CancelRefusal, OrderRefusal, ReturnRefusal};
 use flashsale_core::payment::WalletRefusal;
+use flashsale_core::queue::RoomRefusal;
 use flashsale_core::stock::{ChangeRefusal, Counted, ReserveRefusal};
+use flashsale_core::waitlist::{JoinRefusal, LeaveRefusal, TakeRefusal};
 use flashsale_core::{BackendError, Error, Timestamp};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// Every code, with its usual status and its title. The most frequent stand first: the list is searched.
-pub const CODES: [(&str, u16, &str); 57] = [
+pub const CODES: [(&str, u16, &str); 76] = [
     ("sold_out", 409, "Sold out"),
     ("exhausted", 429, "All coupons of this window are gone"),
     ("already_claimed", 409, "You have one already"),
@@ -30,6 +33,22 @@ pub const CODES: [(&str, u16, &str); 57] = [
     ("not_open", 403, "Not open yet"),
     ("closed", 410, "The sale is over"),
     ("ended", 410, "The campaign is over"),
+    ("admission_required", 403, "Wait for your turn"),
+    ("admission_forged", 403, "This is no admission of ours"),
+    ("admission_foreign", 403, "This admission was given to somebody else"),
+    ("admission_expired", 403, "The time of this admission is over"),
+    ("admission_used", 403, "This admission was used"),
+    ("too_early", 403, "Places are given later"),
+    ("no_place", 404, "You have no place in this room"),
+    ("not_yet", 409, "It is not your turn yet"),
+    ("none_left", 409, "A turn cannot be made longer again"),
+    ("turn_passed", 410, "Your turn went by"),
+    ("finished", 410, "You are done here"),
+    ("already", 409, "You wait already"),
+    ("still_available", 409, "It can still be bought"),
+    ("offered", 409, "You have an offer"),
+    ("not_an_offer", 404, "This is no offer"),
+    ("lapsed", 410, "The offer has lapsed"),
     ("key_reused", 422, "This key was used for something else"),
     ("key_missing", 400, "An Idempotency-Key is needed"),
     ("key_malformed", 400, "The Idempotency-Key is malformed"),
@@ -63,6 +82,8 @@ pub const CODES: [(&str, u16, &str); 57] = [
     ("too_much", 409, "A wallet cannot hold so much"),
     ("same_member", 422, "Buyer and seller are the same member"),
     ("sale_exists", 409, "There is a sale of this name with other terms"),
+    ("unknown_room", 404, "No room stands before this sale"),
+    ("room_terms", 422, "These are not the terms of a waiting room"),
     ("terms", 422, "These are not the terms of a sale or campaign"),
     ("clock", 422, "The clock only goes forward"),
     ("malformed", 400, "The request cannot be read"),
@@ -76,6 +97,7 @@ pub const CODES: [(&str, u16, &str); 57] = [
     ("paused", 503, "Stopped for the moment"),
     ("unavailable", 503, "Not available for the moment"),
     ("unknown", 503, "The outcome is not known"),
+    ("room_full", 503, "The waiting room is full"),
     ("shedding", 503, "Too many requests at the same time"),
     ("streams_full", 503, "Too many live streams at the same time"),
     ("defect", 500, "A defect of ours"),
@@ -129,6 +151,12 @@ struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     server_time: Option<At>,
+    /// Where to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    /// Where the member stands in the room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Box<PlaceTold>>,
 }
 
 /// A problem on the wire.
@@ -228,6 +256,13 @@ impl Problem {
     fn opens(mut self, opens_at: Timestamp, now: Timestamp) -> Self {
         self.0.more.opens_at = Some(At(opens_at));
         self.0.more.server_time = Some(At(now));
+        self
+    }
+
+    /// Says where to wait, and where the member stands there.
+    pub(crate) fn waiting_at(mut self, link: String, place: Option<PlaceTold>) -> Self {
+        self.0.more.link = Some(link);
+        self.0.more.place = place.map(Box::new);
         self
     }
 
@@ -343,7 +378,17 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(CancelRefusal, ReturnRefusal, PayRefusal, WalletRefusal, LetterRefusal);
+plain!(
+    CancelRefusal,
+    ReturnRefusal,
+    PayRefusal,
+    WalletRefusal,
+    LetterRefusal,
+    RoomRefusal,
+    JoinRefusal,
+    LeaveRefusal,
+    TakeRefusal
+);
 
 impl From<Error<ChangeRefusal>> for Problem {
     fn from(error: Error<ChangeRefusal>) -> Self {
@@ -351,6 +396,8 @@ impl From<Error<ChangeRefusal>> for Problem {
             Error::Backend(error) => error.into(),
             Error::Refused(ChangeRefusal::Conflict) => Self::new("sale_exists", "terms change by a change, not anew"),
             Error::Refused(ChangeRefusal::Closed) => Self::new("closed", "the sale is closed"),
+            Error::Refused(refusal @ ChangeRefusal::UnknownSale) => Self::new("unknown_sale", refusal.to_string()),
+            Error::Refused(refusal @ ChangeRefusal::UnknownItem(_)) => Self::new("unknown_item", refusal.to_string()),
             Error::Refused(refusal) => Self::new("terms", refusal.to_string()),
         }
     }

@@ -1,13 +1,14 @@
-//! Something to buy at a first look: the standing sale, a drop, and a coupon campaign. What is there already stays.
+//! Something to buy at a first look: the standing sale, a drop with a waiting room before it, and a coupon campaign. What is there already stays.
 
 use std::time::Duration;
 
 use flashsale_core::coupon::CampaignError;
 use flashsale_core::sale::TermsError;
-use flashsale_core::{BackendError, Campaign, Error, FlashSale, Item, Method, Sale, won};
+use flashsale_core::{BackendError, Campaign, Error, Item, Method, Sale, won};
 
 use crate::config::Config;
-use crate::wiring::WALLET;
+use crate::rooms;
+use crate::wiring::{WALLET, Wired};
 
 /// The seeded drop.
 pub(crate) const DROP: &str = "drop-1";
@@ -36,10 +37,14 @@ fn campaign() -> Result<Campaign, CampaignError> {
 }
 
 /// Writes down what is not there.
-pub(crate) async fn plant(flash: &FlashSale, config: &Config) -> Result<(), BackendError> {
+pub(crate) async fn plant(wired: &Wired, config: &Config) -> Result<(), BackendError> {
+    let flash = &wired.flash;
     let known = flash.stock.sales().await?;
     let terms = sales(config).map_err(|bad| BackendError::corrupt("seed.sales", bad))?;
     for sale in terms.into_iter().filter(|sale| !known.contains(&sale.id)) {
+        if sale.id.as_str() == DROP {
+            wired.book.add(&sale.id, &rooms::terms(config, sale.window)).await?;
+        }
         match flash.stock.open(&sale).await {
             Ok(()) => tracing::info!(sale = %sale.id, "seeded"),
             // Another process was first.

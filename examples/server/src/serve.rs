@@ -105,7 +105,7 @@ impl Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let wired = wiring::wire(&config).await?;
     if config.seed_enabled == Switch::On {
-        seed::plant(&wired.flash, &config).await?;
+        seed::plant(&wired, &config).await?;
     }
     let (bind, silent) = (config.http_bind, wired.silent.clone());
     let app = App::new(config, wired)?;
@@ -148,7 +148,7 @@ async fn run(app: App, listener: TcpListener, stop: CancellationToken) {
         }
     }
     app.counts().close().await;
-    app.wired().contacts.close().await;
+    app.wired().own.close().await;
     app.wired().ledger.close().await;
 }
 
@@ -166,6 +166,7 @@ async fn keep_watch(app: App, stop: CancellationToken) {
         if let Err(error) = app.board().renew(app.flash(), app.now()).await {
             tracing::warn!(%error, "public figures are not renewed");
         }
+        app.board().tell_rooms(app.flash());
         if rounds.is_multiple_of(HEARTBEAT_EVERY) {
             app.board().tell_all(&stream::HEARTBEAT);
         }

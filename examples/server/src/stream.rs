@@ -7,7 +7,9 @@ use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
+use flashsale_axum::TickTold;
 use flashsale_core::Timestamp;
+use flashsale_core::engine::Tick as RoomTick;
 use futures_util::stream;
 use hyper::body::Bytes;
 use serde::Serialize;
@@ -91,6 +93,11 @@ pub(crate) fn sale_frame(face: &Face, now: Timestamp) -> Bytes {
     frame("sale", face.tick, &door)
 }
 
+/// The room before a sale.
+pub(crate) fn room_frame(tick: &RoomTick) -> Bytes {
+    frame("room", u64::try_from(tick.at.ms()).unwrap_or_default(), &TickTold::from(tick))
+}
+
 /// Where a stream is.
 enum Next {
     First(Bytes),
@@ -99,10 +106,19 @@ enum Next {
 }
 
 /// The answer: what is true now, then every frame until the server says bye or the reader is too slow.
-pub(crate) fn answer(face: &Face, now: Timestamp, frames: broadcast::Receiver<Bytes>, turn: Turn) -> Response {
+pub(crate) fn answer(
+    face: &Face,
+    room: Option<&RoomTick>,
+    now: Timestamp,
+    frames: broadcast::Receiver<Bytes>,
+    turn: Turn,
+) -> Response {
     let mut first = Vec::from(b"retry: 3000\n\n".as_slice());
     first.extend_from_slice(&sale_frame(face, now));
     first.extend_from_slice(&tick_frame(face, now));
+    if let Some(tick) = room {
+        first.extend_from_slice(&room_frame(tick));
+    }
     let body = stream::unfold((Next::First(first.into()), frames, turn), |(next, mut frames, turn)| async move {
         let frame = match next {
             Next::First(frame) => frame,

@@ -8,12 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use flashsale_core::engine::{Host, TokioHost, WalletGateway};
 use flashsale_core::error::ErrorKind;
-use flashsale_core::memory::MemoryRoomStore;
 use flashsale_core::notice::{Notifier, Quiet};
+use flashsale_core::order::Policy;
 use flashsale_core::payment::{
     Capture, Chances, Charge, Fenced, Moved, Outcome, PaymentGateway, PaymentKey, Scripted, WalletLedger,
 };
-use flashsale_core::queue::Keyring;
 use flashsale_core::{
     BackendError, BuyerId, Clock, FlashSale, Method, Ports, Settings, Timestamp, VolatileLog, Wallet,
 };
@@ -25,6 +24,8 @@ use crate::events;
 use crate::gate::{self, Kept};
 use crate::ledger::{self, Ledger};
 use crate::mail::Mailer;
+use crate::own::Own;
+use crate::rooms::RoomBook;
 use crate::serve::StartError;
 
 /// The account that gets the money of orders paid by wallet.
@@ -43,7 +44,9 @@ pub(crate) struct Wired {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) kept: Kept,
+    pub(crate) own: Own,
     pub(crate) contacts: Contacts,
+    pub(crate) book: RoomBook,
     /// Why the gate did not answer at the start.
     pub(crate) silent: Option<BackendError>,
 }
@@ -55,18 +58,18 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
         clock.forward(Timestamp::from_ms(i64::try_from(config.dev_clock_at_ms).unwrap_or(i64::MAX)));
     }
     let shared: Arc<dyn Clock> = clock.clone();
-    let gate::Opened { gate, kept, silent } = gate::open(config, &shared).await?;
+    let gate::Opened { gate, rooms, kept, silent } = gate::open(config, &shared).await?;
     let ledger = ledger::open(&config.sql_url, &shared).await?;
-    let rooms = Arc::new(MemoryRoomStore::new(shared.clone()));
     let host = TokioHost::with_clock(shared);
     let rows: Arc<dyn WalletLedger> = ledger.clone();
     let seller = BuyerId::new(SELLER).expect("a constant name");
     let payment = Tills { wallet: WalletGateway::new(&host, &rows, &seller), card: provider(config, &host) };
-    let contacts = Contacts::open(&config.sql_url).await?;
+    let own = Own::open(&config.sql_url)?;
+    let (contacts, book) = (Contacts::open(&own).await?, RoomBook::open(&own).await?);
     let events::Opened { sink, source, dead, intake } = events::open(config, ledger.clone()).await?;
     let ports = Ports {
         rooms,
-        keys: Keyring::of_random(std::array::from_fn(|_| host.random())),
+        keys: book.keys(&*host).await?,
         host: host.clone(),
         gate,
         intake,
@@ -88,6 +91,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
         accept_max: size(config.batch_accept_max),
         intake_max: size(config.batch_intake_max),
         payment_lanes: size(config.payment_lanes),
+        policy: Policy { offer_within: Duration::from_secs(config.sale_offer_within_s), ..Policy::default() },
         keep_versions: days(config.retention_versions_d),
         volatile_log: match config.sale_intake {
             Intake::VolatileLog => VolatileLog::Allowed,
@@ -99,7 +103,7 @@ pub(crate) async fn wire(config: &Config) -> Result<Wired, StartError> {
     let flash = FlashSale::new(ports, settings)
         .map_err(|error| BackendError::new(ErrorKind::Misconfigured, "settings", error))?;
     let wallet = Wallet::new(host.clone(), rows);
-    Ok(Wired { flash, wallet, clock, host, ledger, kept, contacts, silent })
+    Ok(Wired { flash, wallet, clock, host, ledger, kept, own, contacts, book, silent })
 }
 
 /// Whoever tells members what concerns them.

@@ -200,3 +200,45 @@ async fn a_silent_redis_is_told_at_the_start_and_no_password_with_it() {
     assert!(shown.contains("redis://***@127.0.0.1:1  (--redis.url)"), "{shown}");
     assert!(!shown.contains("hidden-word"), "{shown}");
 }
+
+#[tokio::test]
+async fn two_servers_have_one_room_on_redis_and_an_admission_is_used_once_on_either() {
+    let redis = Redis::start(RedisOptions::default());
+    let url = redis.url();
+    let directory = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let first = Shop::over(directory.clone(), &on(&url)).await;
+    let second = Shop::over(directory, &on(&url)).await;
+    let room = serde_json::json!({ "open_above": 0, "admit_per_minute": 60_000, "capacity": 1, "turn_s": 600 });
+    let items = serde_json::json!([{ "id": "unit", "total": 5, "price": 10_000, "per_buyer": 3 }]);
+    let body = serde_json::json!({ "id": "s", "items": items, "room": room });
+    assert_eq!(first.post("/v1/sales", "op", "-", body).await.status, 201);
+    let join = |shop: &Shop, member: &'static str| send(shop.at, Request::bare("/v1/sales/s/place").by(member));
+    assert_eq!(join(&second, "ann").await.json()["number"], 1);
+    assert_eq!(join(&first, "bob").await.json()["number"], 2);
+    assert_eq!(join(&second, "bob").await.json()["number"], 2, "one place on both");
+    let token = loop {
+        let answer = send(first.at, Request::bare("/v1/sales/s/admission").by("ann")).await;
+        if answer.status == 200 {
+            break answer.json()["token"].as_str().unwrap().to_owned();
+        }
+    };
+    let buy = |shop: &Shop, key: &'static str| {
+        let body = serde_json::json!({ "sale": "s", "lines": [{ "item": "unit", "quantity": 1 }] }).to_string();
+        let request = Request::post("/v1/orders", &body).by("ann").keyed(key).header("flashsale-admission", &token);
+        send(shop.at, request)
+    };
+    // Given by the first, good at the second; used there, used on both.
+    assert_eq!(buy(&second, "order-0001").await.status, 202);
+    while send(first.at, Request::get("/v1/sales/s/place").by("ann")).await.json()["status"] != "finished" {}
+    for shop in [&first, &second] {
+        assert_eq!(buy(shop, "order-0002").await.problem(), (403, "admission_used".to_owned()));
+        assert_eq!(buy(shop, "order-0001").await.status, 202, "a repeat gets its answer");
+    }
+    // Nobody is let through while the room cannot be asked.
+    redis.kill9();
+    let body = serde_json::json!({ "sale": "s", "lines": [{ "item": "unit", "quantity": 1 }] }).to_string();
+    let stopped = send(first.at, Request::post("/v1/orders", &body).by("carl").keyed("order-0001")).await;
+    assert_eq!(stopped.problem().0, 503);
+    first.close().await;
+    second.close().await;
+}

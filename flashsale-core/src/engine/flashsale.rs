@@ -18,6 +18,7 @@ use crate::engine::orders::Orders;
 use crate::engine::pass;
 use crate::engine::rooms::Rooms;
 use crate::engine::stock::{Drained, Stock};
+use crate::engine::turns::TurnsConsumer;
 use crate::engine::waitlist::{Paid, Waitlist};
 use crate::engine::workers::{Board, PassReport, Workers};
 use crate::event::{Event, Fact, InProcess};
@@ -69,6 +70,7 @@ impl FlashSale {
         ports.source.join(SagaConsumer::GROUP);
         ports.source.join(pass::Charge::GROUP);
         ports.source.join(NoticesConsumer::GROUP);
+        ports.source.join(TurnsConsumer::GROUP);
         let desk = Desk {
             street: stock.lanes().street.clone(),
             notifier: ports.notices.clone(),
@@ -80,7 +82,8 @@ impl FlashSale {
         };
         let saga: Arc<dyn Consumer> = Arc::new(SagaConsumer::new(driver.clone(), ports.payment.clone()));
         let notices: Arc<dyn Consumer> = Arc::new(NoticesConsumer(desk.clone()));
-        let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices]));
+        let turns: Arc<dyn Consumer> = Arc::new(TurnsConsumer(rooms.clone()));
+        let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices, turns]));
         let events = Events { consumers: consumers.clone(), ports: ports.clone() };
         let letters = Letters::new(ports.dead.clone(), consumers);
         let board = Board::default();

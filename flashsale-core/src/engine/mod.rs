@@ -3,7 +3,7 @@
 //! A request takes one lane per sale (`reserve` in batches, `accept` in batches, answer). Everything after the answer is a pass:
 //! *follow* carries the ledger to the gate, *relay* the outbox to the bus, *consume* an event to the saga, *charge* a request to
 //! the gateway, *offer* what came back to those who wait, *recover* what is due, *intake* the log to the ledger, *admit* the next in the
-//! waiting room, *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
+//! waiting room (whose turn an order ends), *notify* notices to whoever carries them. All passes are one future that the embedder runs. Time, sleep, randomness and spawning
 //! come from a [`Host`].
 
 mod batch;
@@ -25,6 +25,7 @@ mod room;
 mod rooms;
 mod stock;
 mod street;
+mod turns;
 mod waitlist;
 mod wallet;
 mod workers;

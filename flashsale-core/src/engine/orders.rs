@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::batch::Calls;
 use crate::engine::drive::{Driven, Driver, Inbound};
 use crate::engine::intake::{Status, Taken};
 use crate::engine::lane::PlaceResult;
@@ -23,6 +24,7 @@ pub struct Orders {
     stock: Stock,
     driver: Driver,
     outbox: Arc<dyn Outbox>,
+    loads: Arc<Calls<OrderId, (Option<Arc<Order>>, Timestamp)>>,
     trace: Option<TraceParent>,
 }
 
@@ -54,7 +56,17 @@ impl PayRefusal {
 
 impl Orders {
     pub(crate) fn new(stock: Stock, driver: Driver, outbox: Arc<dyn Outbox>) -> Self {
-        Self { stock, driver, outbox, trace: None }
+        let street = &stock.lanes().street;
+        let bounds = (street.settings.accept_max, street.settings.queue_max);
+        let ledger = driver.ledger().clone();
+        let loads = Calls::new("order.load", street.host.clone(), bounds, move |ids: Vec<OrderId>| {
+            let ledger = ledger.clone();
+            async move {
+                let (orders, now) = ledger.load(&ids).await?;
+                Ok(orders.into_iter().map(|order| (order, now)).collect())
+            }
+        });
+        Self { stock, driver, outbox, loads, trace: None }
     }
 
     /// The same orders, for a request that stands in this trace: the facts that its cancelling, paying, returning and reporting cause carry
@@ -183,13 +195,12 @@ impl Orders {
         })
     }
 
-    /// The order of this name, and the ledger's time.
+    /// The order of this name, and the ledger's time. Those who ask at the same time are one read.
     ///
     /// # Errors
     /// [`BackendError`].
     pub async fn load(&self, id: &OrderId) -> Result<(Option<Arc<Order>>, Timestamp), BackendError> {
-        let (mut rows, now) = self.driver.ledger().load(std::slice::from_ref(id)).await?;
-        Ok((rows.pop().flatten(), now))
+        self.loads.call(id.clone()).await
     }
 
     /// Orders of a buyer, latest first.

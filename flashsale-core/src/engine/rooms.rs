@@ -13,7 +13,7 @@ use crate::engine::workers::Workers;
 use crate::error::{BackendError, Error};
 use crate::event::Outbox;
 use crate::id::RoomId;
-use crate::queue::{Keyring, RoomRefusal, RoomStore, Terms};
+use crate::queue::{Keyring, RoomRefusal, RoomStore, RoomTermsError, Terms};
 
 /// The rooms of one store. A clone is the same ones.
 #[derive(Clone)]
@@ -52,7 +52,19 @@ impl Rooms {
     pub async fn open(&self, room: &RoomId, terms: &Terms) -> Result<WaitingRoom, Error<RoomRefusal>> {
         terms.check().map_err(|bad| Error::Refused(RoomRefusal::Terms(bad)))?;
         let levels = self.store.open(room, terms).await?;
-        Ok(self.take_in(room, &levels.terms)?)
+        Ok(self.take_in(room, &levels.terms).map_err(|bad| misconfigured(&bad))?)
+    }
+
+    /// The room of this name, without asking the store: the first who comes opens it with these terms, unless it is there and has its own.
+    ///
+    /// # Errors
+    /// [`RoomRefusal::Terms`] for terms out of bounds.
+    pub fn standing(&self, room: &RoomId, terms: &Terms) -> Result<WaitingRoom, RoomRefusal> {
+        if let Some(known) = self.known(room) {
+            return Ok(known);
+        }
+        terms.check()?;
+        self.take_in(room, terms).map_err(RoomRefusal::Terms)
     }
 
     /// The room of this name, if this server or another one has opened it.
@@ -64,7 +76,7 @@ impl Rooms {
             return Ok(Some(known));
         }
         let Some(levels) = self.store.levels(room).await? else { return Ok(None) };
-        self.take_in(room, &levels.terms).map(Some)
+        self.take_in(room, &levels.terms).map(Some).map_err(|bad| misconfigured(&bad))
     }
 
     /// The room of this name, if this server knows it already.
@@ -106,7 +118,7 @@ impl Rooms {
         self.came.clone()
     }
 
-    fn take_in(&self, room: &RoomId, terms: &Terms) -> Result<WaitingRoom, BackendError> {
+    fn take_in(&self, room: &RoomId, terms: &Terms) -> Result<WaitingRoom, RoomTermsError> {
         let mut builder = WaitingRoom::named(room.clone(), self.store.clone())
             .on(self.host.clone())
             .terms(terms.clone())
@@ -115,7 +127,7 @@ impl Rooms {
         if let Some(outbox) = &self.outbox {
             builder = builder.telling(outbox.clone());
         }
-        let built = builder.build().map_err(|bad| misconfigured(&bad))?;
+        let built = builder.build()?;
         // Two requests may have built one each: the first stays, so that one queue serves the room.
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let room = known.entry(room.clone()).or_insert(built).clone();

@@ -26,7 +26,7 @@ pub(crate) trait Pass: Send + Sync {
 /// A kind of work beside the requests, for a process that does not do all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Work {
-    /// Lets people through in the waiting rooms.
+    /// Lets people through in the waiting rooms, and ends the turns of those who ordered.
     Admit,
     /// Carries the ledger to the gate. Every process that takes orders does it for its own.
     Follow,
@@ -69,7 +69,7 @@ impl Work {
     /// What a pass of this name does.
     fn of(pass: &str) -> Option<Self> {
         Some(match pass {
-            "admit" => Self::Admit,
+            "admit" | "consume:queue" => Self::Admit,
             "follow" => Self::Follow,
             "relay" => Self::Relay,
             "consume:order" => Self::Saga,

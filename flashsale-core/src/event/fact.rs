@@ -142,7 +142,7 @@ facts! {
         item: ItemId, /// How many.
         units: u32 } = "stock.available" in "stock", by "order", for "pages";
     /// An order is durable: it is the buyer's if he pays.
-    OrderAccepted(OrderFact) = "order.accepted" in "orders", by "order", for "order (turn to pay), notices";
+    OrderAccepted(OrderFact) = "order.accepted" in "orders", by "order", for "order (turn to pay), queue (ends the turn), notices";
     /// An order's turn to pay has come.
     OrderPaymentRequested { /// Which order.
         order: OrderId, /// Whose.

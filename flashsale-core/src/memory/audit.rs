@@ -6,15 +6,16 @@ use super::payment::{Payment, Then};
 use super::stock::SaleRow;
 use super::{OrderRow, Tables};
 use crate::id::{ItemId, SaleId};
-use crate::stock::OrderState;
+use crate::stock::{OrderState, PaymentLine};
 use crate::waitlist::WishState;
 
 impl Tables {
-    /// Each violation of I1 to I7 (protocol 4) in a sentence.
+    /// Each violation of I1 to I7 and I19 (protocol 4) in a sentence.
     pub(super) fn audit(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (id, sale) in &self.sales {
             self.audit_sale(id, sale, &mut found);
+            self.audit_payment_line(id, sale, &mut found);
         }
         for row in self.orders.values() {
             audit_order(row, self.sales.get(&row.order.sale), &mut found);
@@ -58,6 +59,21 @@ impl Tables {
         let tags: BTreeSet<u64> = sale.tags.iter().copied().collect();
         if sale.tags.is_empty() || tags.len() != sale.tags.len() {
             found.push(format!("I4: {id} has {} versions and {} tags", sale.tags.len(), tags.len()));
+        }
+    }
+
+    /// I19: the numbers of a payment line are 1 to the last without a gap; who has one and does not stand in the line was counted.
+    fn audit_payment_line(&self, id: &SaleId, sale: &SaleRow, found: &mut Vec<String>) {
+        let orders = self.orders.values().map(|row| &row.order).filter(|order| order.sale == *id);
+        let mut counted = PaymentLine::default();
+        let mut numbers = BTreeSet::new();
+        for order in orders.filter(|order| order.pay_no.is_some()) {
+            counted.issued += 1;
+            counted.served += u64::from(!order.is_in_payment_line());
+            numbers.extend(order.pay_no);
+        }
+        if sale.line != counted || !numbers.into_iter().eq(1..=counted.issued) {
+            found.push(format!("I19: {id} has {:?}, its orders say {counted:?}", sale.line));
         }
     }
 

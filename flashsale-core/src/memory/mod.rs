@@ -71,7 +71,7 @@ impl MemoryLedger {
         *tables = Tables { tags, ..snapshot.0 };
     }
 
-    /// Checks the rows against each other (protocol 4, I1 to I7) and tells each violation in a sentence.
+    /// Checks the rows against each other (protocol 4, I1 to I7 and I19) and tells each violation in a sentence.
     #[must_use]
     pub fn audit(&self) -> Vec<String> {
         self.tables().audit()

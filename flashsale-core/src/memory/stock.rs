@@ -13,8 +13,8 @@ use crate::order::{accepting, back, change_facts, ending, open_facts};
 use crate::sale::{Sale, SaleState};
 use crate::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Books, Bought, Cancel, Cancelled, Change, ChangeRefusal, Door,
-    Durability, Epoch, Followed, HoldNo, ItemLevel, ItemTotals, Load, Nonce, Order, OrderState, Settled, StockLedger,
-    Totals, Update, Version, decide, forget_before, unknown_version,
+    Durability, Epoch, Followed, HoldNo, ItemLevel, ItemTotals, Load, Nonce, Order, OrderState, PaymentLine, Settled,
+    StockLedger, Totals, Update, Version, decide, forget_before, unknown_version,
 };
 use crate::time::Timestamp;
 use crate::unit::Quantity;
@@ -34,6 +34,7 @@ pub(super) struct SaleRow {
     epoch: Epoch,
     nonce: Option<Nonce>,
     sealed: HoldNo,
+    pub(super) line: PaymentLine,
     pub(super) items: BTreeMap<ItemId, ItemTotals>,
     /// The highest limit that an item ever had: what I3 is checked against.
     pub(super) limits: BTreeMap<ItemId, Quantity>,
@@ -154,8 +155,11 @@ impl Tables {
             None => self.stuck.remove(&id),
         };
         if let Some(sale) = self.sales.get_mut(&order.sale) {
-            if let Some(at) = old.and_then(|old| sale.by_v.get_mut(&old.order.v)) {
-                at.remove(&id);
+            if let Some(old) = old {
+                sale.line.serve(&old.order, &order);
+                if let Some(at) = sale.by_v.get_mut(&old.order.v) {
+                    at.remove(&id);
+                }
             }
             sale.by_v.entry(order.v).or_default().insert(id.clone());
             sale.ids.insert(id);
@@ -186,6 +190,7 @@ impl Tables {
             gated: sale.nonce.is_some(),
             sealed: sale.sealed,
             next_v: sale.next_v(),
+            issued: sale.line.issued,
             now,
             known: HashMap::new(),
             items: HashMap::new(),
@@ -252,6 +257,7 @@ impl Tables {
             }
         }
         let sale = self.sales.get_mut(id).ok_or_else(|| no_such_sale("ledger.accept", id))?;
+        sale.line.issued = books.issued;
         sale.items.extend(books.items);
         sale.bought.extend(books.bought);
         self.offered(id, &decision.orders, now);
@@ -433,6 +439,7 @@ impl StockLedger for MemoryLedger {
             epoch: Epoch::default(),
             nonce: None,
             sealed: HoldNo::default(),
+            line: PaymentLine::default(),
             items: sale.items.iter().map(|item| (item.id.clone(), totals(item))).collect(),
             limits: sale.items.iter().map(|item| (item.id.clone(), item.per_buyer)).collect(),
             bought: HashMap::new(),
@@ -458,6 +465,7 @@ impl StockLedger for MemoryLedger {
             epoch: row.epoch,
             door: row.door,
             pay_within: row.terms.pay_within,
+            line: row.line,
             items: row.items.values().cloned().collect(),
         }))
     }

@@ -29,6 +29,8 @@ pub struct Books {
     pub sealed: HoldNo,
     /// The version that this transaction will write.
     pub next_v: u64,
+    /// The last number that was given in the payment line.
+    pub issued: u64,
     /// The ledger's time.
     pub now: Timestamp,
     /// The rows of the batch's ids, whatever their sale.
@@ -147,7 +149,7 @@ fn stop(accept: &Accept, books: &Books) -> Option<Acceptance> {
 }
 
 /// The order as it will stand in the ledger, accepted or refused.
-fn judge(accept: &Accept, books: &Books) -> Order {
+fn judge(accept: &Accept, books: &mut Books) -> Order {
     let (amounts, reason) = match &accept.then {
         Then::Refuse(reason) => (Amounts::default(), Some(*reason)),
         Then::Offer { .. } if !books.wished.contains(&accept.id) => (Amounts::default(), Some(Reason::NotWaiting)),
@@ -166,6 +168,10 @@ fn judge(accept: &Accept, books: &Books) -> Order {
         Then::Pay { within } if state == OrderState::Accepted => Some(books.now.after(*within)),
         _ => None,
     };
+    let pay_no = pay_by.map(|_| {
+        books.issued += 1;
+        books.issued
+    });
     let due_at = match &accept.then {
         Then::Offer { tell_within } if state == OrderState::Offered => Some(books.now.after(*tell_within)),
         _ => pay_by,
@@ -188,6 +194,7 @@ fn judge(accept: &Accept, books: &Books) -> Order {
         decided_at: books.now,
         since: books.now,
         pay_by,
+        pay_no,
         due_at,
         tries: 0,
         action: None,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::discount::Coupon;
 use crate::id::{ContentHash, CouponId, ItemId, Method, OrderId};
 use crate::sale::{Lines, SaleState, Window};
-use crate::stock::{Door, Epoch, HoldNo, Load, Note, Order, Reason, Update, Version};
+use crate::stock::{Door, Epoch, HoldNo, Load, Note, Order, PaymentLine, Reason, Update, Version};
 use crate::time::Timestamp;
 use crate::trace::TraceParent;
 use crate::unit::{Money, Quantity};
@@ -131,6 +131,8 @@ pub struct Totals {
     pub door: Door,
     /// How long a buyer has to pay.
     pub pay_within: Duration,
+    /// Its payment line.
+    pub line: PaymentLine,
     /// Per item.
     pub items: Vec<ItemTotals>,
 }

@@ -19,6 +19,7 @@ mod gate;
 mod ledger;
 mod lost;
 mod order;
+mod payment_line;
 mod port;
 mod retain;
 
@@ -35,6 +36,7 @@ pub use ledger::{
 };
 pub use lost::{Lost, Remembered};
 pub use order::{Amounts, Note, NoteError, Order, OrderState, Reason};
+pub use payment_line::PaymentLine;
 pub use port::{Durability, StockGate, StockLedger};
 #[cfg(feature = "mock")]
 pub use port::{MockStockGate, MockStockLedger};

@@ -277,6 +277,8 @@ pub struct Order {
     pub since: Timestamp,
     /// Until when it can be paid.
     pub pay_by: Option<Timestamp>,
+    /// Its number in the sale's payment line, from 1, in the order in which the ledger accepted; only of one that is to be paid.
+    pub pay_no: Option<u64>,
     /// When it next wants attention.
     pub due_at: Option<Timestamp>,
     /// How often the gateway was asked in this state.
@@ -307,6 +309,7 @@ impl Order {
             decided_at: now,
             since: now,
             pay_by: None,
+            pay_no: None,
             due_at: None,
             tries: 0,
             action: None,

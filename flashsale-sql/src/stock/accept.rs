@@ -25,7 +25,7 @@ const ALLOCATE: &str = "UPDATE item SET allocated = item.allocated + r.units FRO
 /// Decides a batch for good.
 pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> Result<End<Accepted>, Fault> {
     let tx = &mut tx;
-    let Some((sale, mut books, numbers)) = read(tx, &id, &batch).await? else {
+    let Some((mut sale, mut books, numbers)) = read(tx, &id, &batch).await? else {
         let answers = vec![Acceptance::NotOpen(SaleState::Closed); batch.len()];
         return Ok(End::Nothing(Accepted { answers, update: None }));
     };
@@ -44,6 +44,7 @@ pub(crate) async fn accept(mut tx: Tx<'_>, id: SaleId, batch: Arc<[Accept]>) -> 
     let opened = offers(tx, &sale, to.v, &decision).await?;
     event::tell(tx, &opened.events)?;
     events.extend(opened.events);
+    sale.issued = books.issued;
     sale.bump(tx, to);
     if !events.is_empty() {
         tx.enlisted(&events).await?;
@@ -105,6 +106,7 @@ async fn read(tx: &mut Tx<'_>, id: &SaleId, batch: &[Accept]) -> Result<Option<(
         gated: sale.nonce.is_some(),
         sealed: sale.sealed,
         next_v: 0,
+        issued: sale.issued,
         now: tx.now(),
         known: order::known(&known)?,
         items: by_name(&items)?.into_iter().collect(),

@@ -8,7 +8,7 @@ use flashsale_core::order::{OrderState, back, ending};
 use flashsale_core::stock::{Cancel, Cancelled, ItemTotals, Order, Update};
 use flashsale_core::{ItemId, OrderId, SaleId};
 
-use super::{SaleRow, by_name, ended, no_such_sale, these_items};
+use super::{SaleRow, by_name, ended, no_such_sale, serve, these_items};
 use crate::coupon;
 use crate::event;
 use crate::order;
@@ -112,6 +112,7 @@ pub(super) async fn cancel(
         tell_back(tx, &id, to.v, &returned)?;
     }
     sale.bump(tx, to);
+    serve(tx, &id, before.iter().zip(&undone));
     let update = ended(tx, &sale, to, &all, returned).await?;
     Ok(End::Commit((answers, Some(update))))
 }

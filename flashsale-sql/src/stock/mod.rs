@@ -18,7 +18,7 @@ use flashsale_core::error::BackendError;
 use flashsale_core::sale::{SaleState, Window};
 use flashsale_core::stock::{
     Accept, Accepted, Adopted, Answers, Bought, Cancel, Cancelled, Change, ChangeRefusal, Door, Durability, Epoch,
-    Followed, HoldNo, ItemLevel, ItemTotals, Nonce, Order, Settled, StockLedger, Totals, Update, Version,
+    Followed, HoldNo, ItemLevel, ItemTotals, Nonce, Order, PaymentLine, Settled, StockLedger, Totals, Update, Version,
 };
 use flashsale_core::{BuyerId, ItemId, Key, OrderId, Sale, SaleId, Timestamp};
 
@@ -41,9 +41,11 @@ pub(crate) struct SaleRow {
     pub(crate) epoch: Epoch,
     pub(crate) nonce: Option<Nonce>,
     pub(crate) sealed: HoldNo,
+    /// The last number of the payment line.
+    pub(crate) issued: u64,
 }
 
-const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v, tag, epoch, nonce, sealed \
+const SALE: &str = "SELECT state, opens_at, closes_at, hold_ms, pay_within_ms, v, tag, epoch, nonce, sealed, issued \
                     FROM sale WHERE id = ?{lock}";
 const ALL_ITEMS: &str = "SELECT id, total, allocated, price, buyer_limit, waiting FROM item WHERE sale = ?";
 const ITEMS: &str =
@@ -99,6 +101,7 @@ impl SaleRow {
             epoch: Epoch(row.number()?),
             nonce: row.maybe_int()?.map(|nonce| Nonce(nonce.cast_unsigned())),
             sealed: HoldNo(row.number()?),
+            issued: row.number()?,
         })
     }
 
@@ -109,13 +112,13 @@ impl SaleRow {
         Version { v: self.version.v + 1, tag }
     }
 
-    /// Writes the next version, if the row still has this one.
+    /// Writes the next version and the numbers that were given, if the row still has this version.
     pub(crate) fn bump(&self, tx: &mut Tx<'_>, to: Version) {
         let (id, v, tag) = (Value::from(self.id.as_str()), Value::from(to.v), Value::bits(to.tag));
         let entry = vec![id.clone(), v.clone(), tag.clone(), tx.now().into()];
         tx.write_one("INSERT INTO sale_version (sale, v, tag, at) VALUES (?, ?, ?, ?)", entry);
-        let row = vec![v, tag, id, self.version.v.into()];
-        tx.write_one("UPDATE sale SET v = ?, tag = ? WHERE id = ? AND v = ?", row);
+        let row = vec![v, tag, self.issued.into(), id, self.version.v.into()];
+        tx.write_one("UPDATE sale SET v = ?, tag = ?, issued = ? WHERE id = ? AND v = ?", row);
     }
 
     /// What a gate at `from` lacks of the items and orders given.
@@ -241,6 +244,22 @@ pub(crate) async fn ended(
         .into_values()
         .map(|(before, units)| ItemTotals { allocated: before.allocated.saturating_sub(units), ..before });
     Ok(sale.update(sale.version, to, items, orders.iter().map(|order| settled(order)).collect(), bought))
+}
+
+/// Counts those of these orders that left the payment line: each as it was, and as it is. None: no statement.
+///
+/// The row is had to the end of the transaction by everybody who counts, so it is written last.
+pub(crate) fn serve<'a>(
+    tx: &mut Tx<'_>,
+    sale: &SaleId,
+    orders: impl IntoIterator<Item = (&'a Arc<Order>, &'a Arc<Order>)>,
+) {
+    let mut line = PaymentLine::default();
+    orders.into_iter().for_each(|(was, is)| line.serve(was, is));
+    if line.served > 0 {
+        let row = vec![line.served.into(), sale.as_str().into()];
+        tx.write_one("UPDATE payment_line SET served = served + ? WHERE sale = ?", row);
+    }
 }
 
 fn no_such_sale(sale: &SaleId) -> Fault {

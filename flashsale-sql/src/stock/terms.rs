@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flashsale_core::order::{change_facts, open_facts};
 use flashsale_core::sale::{SaleState, Window};
-use flashsale_core::stock::{Change, ChangeRefusal, ItemTotals, Totals, Update};
+use flashsale_core::stock::{Change, ChangeRefusal, ItemTotals, PaymentLine, Totals, Update};
 use flashsale_core::unit::Quantity;
 use flashsale_core::{ItemId, Key, Sale, SaleId};
 
@@ -19,8 +19,8 @@ const ITEMS: &str = "INSERT INTO item (sale, id, total, price, buyer_limit) SELE
                      FROM {rows id:text total:int price:int lim:int} r";
 // One statement, so that levels and version are of one moment without a transaction.
 const TOTALS: &str = "SELECT s.state, s.opens_at, s.closes_at, s.hold_ms, s.pay_within_ms, s.v, s.tag, s.epoch, s.nonce, \
-                      s.sealed, i.id, i.total, i.allocated, i.price, i.buyer_limit, i.waiting \
-                      FROM sale s JOIN item i ON i.sale = s.id WHERE s.id = ? ORDER BY i.id";
+                      s.sealed, s.issued, p.served, i.id, i.total, i.allocated, i.price, i.buyer_limit, i.waiting \
+                      FROM sale s JOIN payment_line p ON p.sale = s.id JOIN item i ON i.sale = s.id WHERE s.id = ? ORDER BY i.id";
 
 /// Writes down the terms of a new sale, as version 1.
 pub(super) async fn open(mut tx: Tx<'_>, sale: Arc<Sale>) -> Result<End<Result<(), ChangeRefusal>>, Fault> {
@@ -44,6 +44,7 @@ pub(super) async fn open(mut tx: Tx<'_>, sale: Arc<Sale>) -> Result<End<Result<(
         let [total, limit] = [item.total, item.per_buyer].map(|units| Value::from(units.units()));
         [item.id.as_str().into(), total, item.price.minor().into(), limit]
     });
+    tx.write_one("INSERT INTO payment_line (sale) VALUES (?)", vec![sale.id.as_str().into()]);
     tx.bulk_exactly(ITEMS, &[sale.id.as_str().into()], items, &[]);
     let written = SaleRow::locked(tx, &sale.id).await?.ok_or_else(|| Fault::corrupt("the new sale is not there"))?;
     written.bump(tx, written.next());
@@ -64,15 +65,16 @@ pub(super) async fn totals(mut tx: Tx<'_>, id: SaleId) -> Result<Option<Totals>,
     let (mut sale, mut items) = (None, Vec::with_capacity(rows.len()));
     for row in &rows {
         let mut row = row.fields();
-        sale = Some(SaleRow::decode(&id, &mut row)?);
+        sale = Some((SaleRow::decode(&id, &mut row)?, row.number()?));
         items.push(decode_item(&mut row)?);
     }
-    Ok(sale.map(|SaleRow { version, epoch, door, pay_within, .. }| Totals {
+    Ok(sale.map(|(SaleRow { version, epoch, door, pay_within, issued, .. }, served)| Totals {
         now: tx.now(),
         version,
         epoch,
         door,
         pay_within,
+        line: PaymentLine { issued, served },
         items,
     }))
 }

@@ -10,7 +10,7 @@ use flashsale_core::memory::MemoryLedger;
 use flashsale_core::sale::Lines;
 use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Answers, Cancel, Cancelled, Change, ChangeRefusal, Durability, Epoch,
-    Followed, HoldNo, Nonce, OrderState, StockLedger, Totals, Update, Version,
+    Followed, HoldNo, Nonce, Order, OrderState, StockLedger, Totals, Update, Version,
 };
 use flashsale_core::{ItemId, Key, ManualClock, OrderId, Quantity, Sale, SaleId, Timestamp};
 
@@ -47,6 +47,10 @@ pub enum LedgerBug {
     FollowForgetsOrders,
     /// Versions are forgotten however young they are.
     VersionsForgottenEarly,
+    /// Each batch numbers its orders from 1.
+    NumbersBegunAnew,
+    /// A second cancel counts an order once more that has left the payment line.
+    ServedTwice,
 }
 
 /// A memory ledger with a bug.
@@ -64,6 +68,8 @@ struct Excess {
     units: BTreeMap<(SaleId, ItemId), u32>,
     /// How many names were made up for changes.
     names: u32,
+    /// Cancels of what had ended before.
+    repeats: u64,
 }
 
 impl PlantedLedger {
@@ -143,6 +149,9 @@ impl StockLedger for PlantedLedger {
             row.total = row.total.saturating_sub(excess);
             row.allocated = row.allocated.saturating_sub(excess);
         }
+        if let Some(totals) = &mut totals {
+            totals.line.served += self.excess().repeats;
+        }
         Ok(totals)
     }
 
@@ -183,7 +192,17 @@ impl StockLedger for PlantedLedger {
                 _ => {}
             }
         }
-        self.inner.accept(sale, &asks).await
+        let mut accepted = self.inner.accept(sale, &asks).await?;
+        if self.bug == LedgerBug::NumbersBegunAnew {
+            let before = totals.map_or(0, |totals| totals.line.issued);
+            for answer in &mut accepted.answers {
+                if let Acceptance::Decided(order) = answer {
+                    let pay_no = order.pay_no.map(|no| no - before);
+                    *order = Arc::new(Order { pay_no, ..order.as_ref().clone() });
+                }
+            }
+        }
+        Ok(accepted)
     }
 
     async fn cancel(&self, sale: &SaleId, batch: &[Cancel]) -> Result<(Vec<Cancelled>, Option<Update>), BackendError> {
@@ -196,6 +215,10 @@ impl StockLedger for PlantedLedger {
                     self.give_back_again(sale, &order.lines).await?;
                 }
             }
+        }
+        if self.bug == LedgerBug::ServedTwice {
+            self.excess().repeats +=
+                answers.iter().filter(|answer| matches!(answer, Cancelled::Already(_))).count() as u64;
         }
         Ok((answers, update))
     }

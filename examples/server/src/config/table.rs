@@ -408,9 +408,39 @@ settings! {
     "sale.pay_within_s" sale_pay_within_s: u64 = "600" in 0 to 604800,
         "How long a buyer has to pay, for sales that do not say",
         "Ten minutes suffice for a payment page.";
+    "sale.offer_within_s" sale_offer_within_s: u64 = "1800" in 1 to 2592000,
+        "How long a member has to take an offer of the waitlist, from the moment at which he was told",
+        "Half an hour is long enough to read mail, and short enough that the next in line is reached on the same day.";
     "sale.intake" sale_intake: Intake = "ledger",
         "For what orders and claims wait: the `ledger` (the answer is durable), or the `log` on Kafka (the answer is `recorded`, the ledger decides later); `volatile-log` is a log in this process's memory",
         "Only the ledger's answer needs no second look; a log is for a flood that the ledger cannot take at once, and needs `kafka.brokers`.";
+    "room.open_above" room_open_above: u64 = "500" in 0 to 10000000,
+        "More arrivals than this within `room.open_within_s` open the waiting room before a sale; 0 opens it with the first",
+        "Some dozens of buyers a second are served without a line on a small machine; a rush is ten times that.";
+    "room.open_within_s" room_open_within_s: u64 = "10" in 1 to 3600,
+        "The window in which arrivals are counted",
+        "Short enough to meet a rush in its first seconds, long enough that a burst of one is none.";
+    "room.close_below" room_close_below: u64 = "200" in 0 to 10000000,
+        "The room closes when nobody waits and fewer than this arrived within the window; at most `room.open_above`",
+        "Well below the other threshold, so that it does not open and close all the time.";
+    "room.admit_per_minute" room_admit_per_minute: u64 = "600" in 1 to 10000000,
+        "How many are let through in a minute",
+        "Ten a second leave a checkout time to breathe; a rehearsal tells what yours can take.";
+    "room.capacity" room_capacity: u64 = "300" in 1 to 1000000,
+        "The most members who have a turn at the same time",
+        "With ten a second and half a minute for a purchase, this many are inside.";
+    "room.turn_s" room_turn_s: u64 = "180" in 1 to 86400,
+        "How long a turn lasts",
+        "Three minutes suffice for an address and a payment.";
+    "room.extensions" room_extensions: u64 = "1" in 0 to 10,
+        "How often a turn can be made longer by as much again",
+        "Whoever needs more time gets it once, and others wait behind him.";
+    "room.absent_after_s" room_absent_after_s: u64 = "300" in 1 to 86400,
+        "Who was not seen for this long loses his turn when it comes, not his number",
+        "Phones sleep, and five minutes are longer than a page sleeps in a pocket on the way.";
+    "room.prejoin_s" room_prejoin_s: u64 = "600" in 0 to 86400,
+        "How long before a sale opens places are given already",
+        "Who comes ten minutes early wants to stand in line, not to press a button again and again.";
     "batch.reserve_max" batch_reserve_max: u64 = "256" in 1 to 500,
         "The most requests in one call of the gate",
         "Larger batches gain little and delay the first of them.";

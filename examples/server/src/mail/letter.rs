@@ -89,7 +89,7 @@ impl Letter {
                 if let Some(within) = within {
                     paragraphs.push(say(Phrase::OfferWithin, &[&(within.as_secs() / 60).max(1).to_string()]));
                 }
-                let link = (format!("{public_url}/orders/{offer}"), say(Phrase::SeeOffer, &[]));
+                let link = (format!("{public_url}/offers/{offer}"), say(Phrase::SeeOffer, &[]));
                 (say(Phrase::OfferSubject, &[item.as_str()]), paragraphs, link)
             }
             Says::OfferLapsed { item, units, .. } => {

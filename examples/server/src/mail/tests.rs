@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::Values;
 use crate::language::Language;
+use crate::own::Own;
 
 /// Where a conversation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +153,7 @@ async fn contacts(directory: &Path) -> Contacts {
     std::fs::File::create(&file).unwrap();
     let flag = ("sql.url".to_owned(), format!("sqlite://{}", file.display()));
     let config = Values::gather(None, [], [flag]).unwrap().config().unwrap();
-    let book = Contacts::open(&config.sql_url).await.unwrap();
+    let book = Contacts::open(&Own::open(&config.sql_url).unwrap()).await.unwrap();
     for (member, language) in [("ann", Language::Korean), ("bob", Language::English), ("carl", Language::English)] {
         let contact = Contact { email: format!("{member}@example.org"), language };
         book.put(&sample::buyer(member), &contact).await.unwrap();

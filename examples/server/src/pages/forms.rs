@@ -7,8 +7,11 @@ use axum::extract::{Form, FromRequest, State};
 use axum::http::header::{HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use flashsale_axum::{Stopped, answers};
 use flashsale_core::payment::WalletAct;
-use flashsale_core::{BuyerId, CampaignId, CouponId, ItemId, Key, Method, Money, OrderId, Quantity, SaleId, won};
+use flashsale_core::{
+    BuyerId, CampaignId, CouponId, Error, ItemId, Key, Method, Money, OrderId, Quantity, SaleId, WaitingRoom, won,
+};
 use hyper::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +22,7 @@ use crate::config::Switch;
 use crate::extract::{self, Name, Object};
 use crate::problem::Problem;
 use crate::routes::orders::{LineBody, PlaceBody, load_own, purchase};
+use crate::routes::{rooms, waitlist};
 
 /// How much a press of the wallet's button puts in.
 const POCKET_MONEY: Money = won(200_000);
@@ -67,7 +71,9 @@ fn local(back: &str) -> &str {
 fn led(done: Result<String, Problem>, back: &str, key: &str) -> Response {
     match done {
         Ok(place) => see(&place),
-        Err(problem) if problem.status().as_u16() == 503 => see(&format!("{back}?said={}&key={key}", problem.code())),
+        Err(problem) if problem.status().as_u16() == 503 && !key.is_empty() => {
+            see(&format!("{back}?said={}&key={key}", problem.code()))
+        }
         Err(problem) => see(&format!("{back}?said={}", problem.code())),
     }
 }
@@ -147,6 +153,11 @@ pub(super) async fn buy(State(app): State<App>, Name(id): Name, request: Request
     let bought = async {
         let body = form.body(sale.clone())?;
         let purchase = purchase(&app, &who, extract::named_key(&key)?, body).await?;
+        match rooms::let_through(&app, &headers, &purchase).await {
+            Ok(()) => {}
+            Err(Stopped::Waits(_)) => return Ok(format!("/sales/{sale}/room")),
+            Err(why) => return Err(rooms::stopped(&app, &sale, why)),
+        }
         match app.flash().orders.place(&purchase).await {
             Ok(placed) => Ok(format!("/orders/{}", placed.order.id)),
             Err(error) => Err(Problem::of_order(&error, app.now())),
@@ -217,6 +228,144 @@ pub(super) async fn take_back(State(app): State<App>, Name(id): Name, request: R
     on_order(app, id, request, |app, id| async move {
         app.flash().orders.take_back(&id).await?;
         Ok(())
+    })
+    .await
+}
+
+/// A form without a word of its own: who sent it is all that it says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain {}
+
+/// What a form in a room does, and back to the room's page.
+async fn in_room<F, T>(app: App, name: String, request: Request<Body>, what: F) -> Response
+where
+    F: FnOnce(WaitingRoom, BuyerId) -> T,
+    T: Future<Output = Result<(), Problem>>,
+{
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let found = async {
+        let Sent { who, form: Plain {} } = sent(&app, request).await?;
+        Ok((who, rooms::before(&app, &name).await?))
+    };
+    match found.await {
+        Ok((_, (sale, None))) => see(&format!("/sales/{sale}")),
+        Ok((who, (sale, Some(room)))) => {
+            let page = format!("/sales/{sale}/room");
+            led(what(room, who).await.map(|()| page.clone()), &page, "")
+        }
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+/// Takes a place; where nobody has to wait, the way leads on to the sale.
+pub(super) async fn join(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    let (headers, now) = (request.headers().clone(), app.now());
+    in_room(app, id, request, |room, who| async move {
+        match room.enter(&who, answers::ticket(&room, &headers)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Backend(error)) => Err(error.into()),
+            Err(Error::Refused(refusal)) => {
+                Err(Problem::new(refusal.code(), refusal.to_string()).retry_after(refusal.retry_after(now)))
+            }
+        }
+    })
+    .await
+}
+
+/// Gives a place or a turn up.
+pub(super) async fn leave(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    in_room(app, id, request, |room, who| async move { Ok(room.leave(&who).await.map(drop)?) }).await
+}
+
+/// Makes a turn longer.
+pub(super) async fn extend(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    in_room(app, id, request, |room, who| async move {
+        match room.extend(&who).await {
+            Ok(_) => Ok(()),
+            Err(Error::Backend(error)) => Err(error.into()),
+            Err(Error::Refused(refusal)) => Err(Problem::new(refusal.code(), refusal.to_string())),
+        }
+    })
+    .await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishForm {
+    item: ItemId,
+    quantity: Option<u64>,
+}
+
+/// What a form about the waitlist of an item does, and back to the sale.
+async fn on_waitlist<F, T>(app: App, name: String, request: Request<Body>, what: F) -> Response
+where
+    F: FnOnce(App, SaleId, BuyerId, WishForm) -> T,
+    T: Future<Output = Result<(), Problem>>,
+{
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let found = async {
+        let Sent { who, form } = sent::<WishForm>(&app, request).await?;
+        let (sale, _) = rooms::before(&app, &name).await?;
+        Ok((sale, who, form))
+    };
+    match found.await {
+        Ok((sale, who, form)) => {
+            let page = format!("/sales/{sale}");
+            led(what(app, sale, who, form).await.map(|()| page.clone()), &page, "")
+        }
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+/// Joins a waitlist.
+pub(super) async fn wish(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_waitlist(app, id, request, |app, sale, who, form| async move {
+        let units = Quantity::new(form.quantity.unwrap_or(1)).map_err(|bad| Problem::invalid(bad.to_string()))?;
+        waitlist::wish(&app, &sale, &form.item, &who, units).await.map(drop)
+    })
+    .await
+}
+
+/// Leaves a waitlist.
+pub(super) async fn unwish(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_waitlist(app, id, request, |app, sale, who, form| async move {
+        Ok(app.flash().waitlist.leave(&sale, &form.item, &who).await.map(drop)?)
+    })
+    .await
+}
+
+/// What a form on an offer does, and where it leads.
+async fn on_offer<F, T>(app: App, name: String, request: Request<Body>, what: F) -> Response
+where
+    F: FnOnce(App, OrderId) -> T,
+    T: Future<Output = Result<String, Problem>>,
+{
+    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let found = async {
+        let Sent { who, form: Plain {} } = sent(&app, request).await?;
+        waitlist::own_offer(&who, &name)
+    };
+    match found.await {
+        Ok(offer) => led(what(app, offer.clone()).await, &format!("/offers/{offer}"), ""),
+        Err(problem) => problem_page(&app, &headers, &uri, &problem),
+    }
+}
+
+/// Takes an offer.
+pub(super) async fn take(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_offer(app, id, request, |app, offer| async move {
+        app.flash().waitlist.take(&offer).await?;
+        Ok(format!("/orders/{offer}"))
+    })
+    .await
+}
+
+/// Lets an offer go.
+pub(super) async fn decline(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
+    on_offer(app, id, request, |app, offer| async move {
+        app.flash().waitlist.decline(&offer).await?;
+        Ok(format!("/offers/{offer}"))
     })
     .await
 }

@@ -1,9 +1,11 @@
 //! Pages: server-rendered, complete without script; script only makes them live.
 //!
 //! Owns who looks (a cookie, while dev.members is on), what he is told after a form, and how a page is answered. What pages
-//! show is in [`show`], what forms do in [`forms`]. Every rule is the library's, by the same calls as the API.
+//! show is in [`show`], [`room`] and [`offer`], what forms do in [`forms`]. Every rule is the library's, by the same calls as the API.
 
 mod forms;
+mod offer;
+mod room;
 mod show;
 mod words;
 
@@ -11,7 +13,7 @@ use askama::Template;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, RETRY_AFTER, VARY,
+    ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, RETRY_AFTER, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +23,7 @@ use flashsale_core::BuyerId;
 use crate::app::App;
 use crate::config::Switch;
 use crate::extract;
+use crate::language::{Language, Phrase};
 use crate::problem::{CODES, Problem};
 
 /// The cookie that names the member.
@@ -34,6 +37,14 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(show::home))
         .route("/sales/{id}", get(show::sale))
+        .route("/sales/{id}/room", get(room::page).post(forms::join))
+        .route("/sales/{id}/room/leave", post(forms::leave))
+        .route("/sales/{id}/room/extension", post(forms::extend))
+        .route("/sales/{id}/waitlist", post(forms::wish))
+        .route("/sales/{id}/waitlist/leave", post(forms::unwish))
+        .route("/offers/{id}", get(offer::page))
+        .route("/offers/{id}/accept", post(forms::take))
+        .route("/offers/{id}/decline", post(forms::decline))
         .route("/orders", get(show::orders))
         .route("/orders/{id}", get(show::order))
         .route("/member", post(forms::member))
@@ -47,6 +58,7 @@ pub(crate) fn routes() -> Router<App> {
 /// What every page has around it.
 #[derive(Debug)]
 struct Frame {
+    language: Language,
     dev: bool,
     member: String,
     /// Where forms lead back to.
@@ -81,13 +93,20 @@ impl Frame {
             let bad = CODES.iter().find(|row| row.0 == code);
             good.or_else(|| bad.map(|row| Said { words: format!("{}.{}", row.2, words::again(row.1)), good: false }))
         });
+        let accept = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Self {
+            language: accept.map_or(Language::English, Language::asked),
             dev: app.config().dev_members == Switch::On,
             member: member(app, headers).map(String::from).unwrap_or_default(),
             back: uri.path().to_owned(),
             said,
             now: app.now().to_string(),
         }
+    }
+
+    /// Words in the language of the reader.
+    fn say(&self, phrase: Phrase) -> String {
+        phrase.say(self.language, &[])
     }
 }
 
@@ -127,7 +146,7 @@ fn page(status: StatusCode, template: &impl Template) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(VARY, HeaderValue::from_static("Cookie"));
+    headers.insert(VARY, HeaderValue::from_static("Cookie, Accept-Language"));
     response
 }
 

@@ -6,12 +6,15 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use flashsale_core::engine::CampaignView;
 use flashsale_core::order::{OrderQuery, OrderState};
+use flashsale_core::waitlist::{Place, WishState};
 use flashsale_core::{BuyerId, Coupon, Money, Order, OrderId, SaleId, Timestamp};
 
+use super::room::RoomLine;
 use super::{Asked, Frame, form_key, fresh_key, member, page, problem_page, words};
 use crate::app::App;
 use crate::board::{Face, Standing};
 use crate::extract::{self, Name};
+use crate::language::{Language, Phrase};
 use crate::problem::Problem;
 use crate::routes::{campaigns, orders};
 
@@ -40,6 +43,31 @@ struct ItemCard {
     held: u32,
     sold: u32,
     key: String,
+    /// Whether somebody may want to wait for it.
+    gone: bool,
+    wish: Option<WishCard>,
+}
+
+/// Where the member stands in the line of an item.
+struct WishCard {
+    says: String,
+    offer: Option<String>,
+    waits: bool,
+}
+
+impl WishCard {
+    /// Of one who waits, or has an offer.
+    fn of(place: &Place, language: Language) -> Option<Self> {
+        let offered = place.wish.state == WishState::Offered;
+        let says = match place.wish.state {
+            WishState::Waiting => {
+                Phrase::WishPlace.say(language, &[&place.wish.number.to_string(), &place.ahead.to_string()])
+            }
+            WishState::Offered => Phrase::WishOffered.say(language, &[]),
+            WishState::Accepted | WishState::Declined | WishState::Lapsed | WishState::Left => return None,
+        };
+        Some(Self { says, offer: offered.then(|| place.wish.offer.to_string()), waits: !offered })
+    }
 }
 
 impl SaleCard {
@@ -56,6 +84,8 @@ impl SaleCard {
             held: item.held,
             sold: item.sold,
             key: key(),
+            gone: standing != Standing::Closed && item.sold >= item.total,
+            wish: None,
         });
         Self {
             id: face.id.to_string(),
@@ -115,7 +145,7 @@ impl CampaignCard {
 }
 
 /// Draws a page, or the problem that kept it from being drawn.
-async fn drawn<T: Template>(
+pub(super) async fn drawn<T: Template>(
     app: &App,
     headers: &HeaderMap,
     uri: &Uri,
@@ -185,6 +215,7 @@ struct SalePage {
     balance: String,
     prefers_wallet: bool,
     wallet_key: String,
+    room: Option<RoomLine>,
 }
 
 /// One sale, live, with what is needed to buy.
@@ -203,10 +234,19 @@ pub(super) async fn sale(State(app): State<App>, Name(id): Name, headers: Header
             balance = app.wallet().balance(who).await?;
         }
         let several = face.items.len() > 1;
+        let frame = Frame::of(&app, &headers, &uri, &asked);
+        // Forms of several items have keys of their own, so a key that promised nothing is offered again only for one.
+        let mut sale = SaleCard::of(&face, now, || if several { fresh_key(&app) } else { form_key(&app, &asked) });
+        if let Some(who) = &who {
+            for (card, item) in sale.items.iter_mut().zip(&face.items) {
+                let place = app.flash().waitlist.place(&id, &item.item, who).await?;
+                card.wish = place.and_then(|place| WishCard::of(&place, frame.language));
+            }
+        }
         Ok(SalePage {
-            frame: Frame::of(&app, &headers, &uri, &asked),
-            // Forms of several items have keys of their own, so a key that promised nothing is offered again only for one.
-            sale: SaleCard::of(&face, now, || if several { fresh_key(&app) } else { form_key(&app, &asked) }),
+            room: RoomLine::of(&app, &id, who.as_ref(), frame.language).await?,
+            frame,
+            sale,
             campaigns: campaign_cards(&app, who.as_ref()).await?,
             coupons: coupons.iter().map(CouponChoice::of).collect(),
             balance: words::money(balance),
@@ -231,6 +271,8 @@ struct OrderCard {
     pay_by: Option<String>,
     stuck: Option<String>,
     action: Option<String>,
+    /// It can be taken or declined on a page of its own.
+    offered: bool,
     moving: bool,
     cancellable: bool,
     returnable: bool,
@@ -254,6 +296,7 @@ impl OrderCard {
             pay_by: order.pay_by.filter(|_| unpaid).map(|at| at.to_string()),
             stuck: order.stuck.clone(),
             action: order.action.clone(),
+            offered: order.state == OrderState::Offered,
             moving: orders::on_its_way(order),
             cancellable: unpaid,
             returnable: order.state == OrderState::Confirmed,

@@ -2,6 +2,7 @@
 //!
 //! Owns how answers look. Rules are the library's.
 
+pub(crate) mod adjustments;
 pub(crate) mod campaigns;
 pub(crate) mod dev;
 pub(crate) mod letters;
@@ -9,7 +10,9 @@ pub(crate) mod me;
 pub(crate) mod ops;
 pub(crate) mod orders;
 pub(crate) mod quotes;
+pub(crate) mod rooms;
 pub(crate) mod sales;
+pub(crate) mod waitlist;
 pub(crate) mod wallet;
 
 use axum::body::Body;

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Answer, Given, json, page_size, with, written};
+use super::{Answer, Given, json, page_size, rooms, waitlist, with, written};
 use crate::app::App;
 use crate::config::Intake;
 use crate::extract::{self, Name, Object};
@@ -89,7 +89,7 @@ pub(crate) struct LineBody {
 pub(crate) struct OrderView<'a> {
     /// Its name.
     id: &'a str,
-    /// Where it stands: accepted, paying, closing, confirmed, cancelled, refunding, refunded; refused, where it was recorded and is not accepted.
+    /// Where it stands: offered, accepted, paying, closing, confirmed, cancelled, refunding, refunded; refused, where it was recorded and is not accepted.
     status: &'static str,
     /// Its place in the order of arrival.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,7 +161,7 @@ impl Serialize for LinesView<'_> {
 
 impl<'a> OrderView<'a> {
     /// The order as it is now.
-    fn of(order: &'a Order, now: Timestamp) -> Self {
+    pub(crate) fn of(order: &'a Order, now: Timestamp) -> Self {
         Self {
             id: order.id.as_str(),
             status: order.state.code(),
@@ -303,9 +303,10 @@ pub(crate) async fn purchase(
 /// While `sale.intake` is `log`, 202 with the status `recorded` means held and recorded, not accepted: the order is decided a moment later, and
 /// `Location` shows how. A repeat is told so, or what was decided.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = PlaceBody,
-    params(("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header, description = "8 to 64 of A-Z a-z 0-9 _ -")),
+    params(("Flashsale-Member" = String, Header), ("Idempotency-Key" = String, Header, description = "8 to 64 of A-Z a-z 0-9 _ -"),
+        ("Flashsale-Admission" = Option<String>, Header, description = "what the room before the sale gave; without it, the member enters the room")),
     responses((status = 202, description = "Accepted and durable; or recorded, to be decided", body = PlacedView, headers(("Location", description = "The order"), ("Idempotency-Replayed", description = "`true` on a repeat"))),
-        (status = 403, description = "not_open (with opens_at)"), (status = 404, description = "unknown_sale, unknown_item, coupon_unknown"),
+        (status = 403, description = "not_open (with opens_at), too_early; admission_required (with link, place), admission_forged, admission_foreign, admission_expired, admission_used"), (status = 404, description = "unknown_sale, unknown_item, coupon_unknown"),
         (status = 409, description = "sold_out or all_held (with after), buyer_limit (with have, limit, counted), coupon_used, price_changed, cancelled"),
         (status = 410, description = "closed, coupon_expired"), (status = 422, description = "key_reused, lines, coupon_minimum, coupon_method, amount_too_large, method, invalid"),
         (status = 503, description = "Nothing was promised: repeat with the same key")))]
@@ -336,6 +337,8 @@ async fn try_place(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Re
     let body: PlaceBody = extract::json(app, headers, body).await?;
     let mut purchase = purchase(app, &buyer, key, body).await?;
     purchase.trace = extract::trace(headers);
+    let room = rooms::let_through(app, headers, &purchase).await;
+    room.map_err(|why| rooms::stopped(app, &purchase.sale, why))?;
     if app.config().sale_intake != Intake::Ledger {
         return record(app, &purchase).await;
     }
@@ -367,7 +370,7 @@ fn located(response: Response, order: &Order) -> Response {
     with(response, LOCATION, &format!("/v1/orders/{}", order.id))
 }
 
-/// The name of a purchase of `member`. A claim of a coupon is an order too, but not one that can be shown or undone here.
+/// The name of a purchase of `member`, or of an offer that he may have taken. A claim of a coupon is an order too, but not one that can be shown or undone here.
 fn own(member: &BuyerId, name: &str) -> Result<OrderId, Problem> {
     let id = OrderId::new(name).map_err(|_| Problem::not_found())?;
     if id.buyer_str() != member.as_str() || !is_purchase(&id) {
@@ -377,7 +380,7 @@ fn own(member: &BuyerId, name: &str) -> Result<OrderId, Problem> {
 }
 
 pub(crate) fn is_purchase(id: &OrderId) -> bool {
-    *id == OrderId::of(&id.buyer(), &id.key())
+    *id == OrderId::of(&id.buyer(), &id.key()) || waitlist::is_offer(id)
 }
 
 async fn load(app: &App, id: &OrderId) -> Result<(std::sync::Arc<Order>, Timestamp), Problem> {

@@ -22,7 +22,8 @@ use crate::board::{Face, WINDOW_MARK, Watching};
 use crate::extract::{self, Name, Object};
 use crate::problem::{At, Problem};
 use crate::routes::dev;
-use crate::stream;
+use crate::routes::rooms::RoomBody;
+use crate::{rooms, stream};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show)).routes(routes!(watch))
@@ -43,9 +44,39 @@ pub(crate) struct SaleView<'a> {
     closes_at: Option<At>,
     /// What it sells.
     items: Vec<ItemView<'a>>,
+    /// The waiting room before it; nothing where none is.
+    room: Option<RoomView>,
     /// The server's time.
     #[schema(value_type = String)]
     server_time: At,
+}
+
+/// The waiting room before a sale, as everybody may know it. How its line stands is told by the sale's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct RoomView {
+    /// Whether people take places; nothing until this server has looked.
+    open: Option<bool>,
+    /// auto, hold or off, as an operator has set it; nothing until this server has looked.
+    mode: Option<&'static str>,
+}
+
+impl RoomView {
+    fn of(app: &App, sale: &SaleId) -> Option<Self> {
+        let tick = app.room(sale)?.ticks().borrow().clone();
+        let tick = tick.as_deref();
+        Some(Self { open: tick.map(|tick| tick.door.is_open()), mode: tick.map(|tick| tick.mode.code()) })
+    }
+
+    /// What of it makes the answer another one.
+    fn mark(of: Option<Self>) -> &'static str {
+        match of {
+            None | Some(Self { open: None, .. }) => "",
+            Some(Self { mode: Some("off"), .. }) => ".off",
+            Some(Self { mode: Some("hold"), .. }) => ".hold",
+            Some(Self { open: Some(true), .. }) => ".on",
+            Some(Self { open: Some(false), .. }) => ".auto",
+        }
+    }
 }
 
 /// An item as it is shown.
@@ -71,7 +102,7 @@ pub(crate) struct ItemView<'a> {
 }
 
 impl<'a> SaleView<'a> {
-    fn of(face: &'a Face, now: Timestamp) -> Self {
+    fn of(face: &'a Face, room: Option<RoomView>, now: Timestamp) -> Self {
         let items = face.items.iter().map(|item| ItemView {
             item: item.item.as_str(),
             price: item.price.minor(),
@@ -88,6 +119,7 @@ impl<'a> SaleView<'a> {
             opens_at: face.opens_at().map(At),
             closes_at: face.closes_at().map(At),
             items: items.collect(),
+            room,
             server_time: At(now),
         }
     }
@@ -121,9 +153,10 @@ fn public(view: &impl Serialize, tag: &str, asked: &HeaderMap) -> Response {
 async fn list(State(app): State<App>, headers: HeaderMap) -> Answer {
     let now = app.now();
     let faces = app.board().all();
-    let marks = faces.iter().map(|face| (face.tick, face.standing(now).code()));
-    let tag = marks.fold(String::from("W/\"all"), |tag, (tick, state)| format!("{tag}-{tick}.{state}")) + "\"";
-    let sales = faces.iter().map(|face| SaleView::of(face, now)).collect();
+    let rooms: Vec<Option<RoomView>> = faces.iter().map(|face| RoomView::of(&app, &face.id)).collect();
+    let marks = faces.iter().zip(&rooms).map(|(face, room)| mark(face, *room, now));
+    let tag = marks.fold(String::from("W/\"all"), |tag, mark| format!("{tag}-{mark}")) + "\"";
+    let sales = faces.iter().zip(rooms).map(|(face, room)| SaleView::of(face, room, now)).collect();
     Ok(public(&SaleList { sales, server_time: At(now) }, &tag, &headers))
 }
 
@@ -134,22 +167,30 @@ async fn show(State(app): State<App>, Name(id): Name, headers: HeaderMap) -> Ans
     let now = app.now();
     let id = SaleId::new(&id).map_err(|_| unknown())?;
     let face = app.face(&id).await?.ok_or_else(unknown)?;
-    let tag = format!("W/\"{}-{}\"", face.tick, face.standing(now).code());
-    Ok(public(&SaleView::of(&face, now), &tag, &headers))
+    let room = RoomView::of(&app, &id);
+    let tag = format!("W/\"{}\"", mark(&face, room, now));
+    Ok(public(&SaleView::of(&face, room, now), &tag, &headers))
+}
+
+/// What makes the answer about a sale another one.
+fn mark(face: &Face, room: Option<RoomView>, now: Timestamp) -> String {
+    format!("{}.{}{}", face.tick, face.standing(now).code(), RoomView::mark(room))
 }
 
 fn unknown() -> Problem {
     Problem::new("unknown_sale", "there is no such sale")
 }
 
-/// Watches a sale live (Server-Sent Events): `sale`, `tick`, and `bye` when the server goes away.
+/// Watches a sale live (Server-Sent Events): `sale`, `tick`, `room` where one stands before it, and `bye` when the server goes away.
 #[utoipa::path(get, path = "/v1/sales/{id}/stream", tag = "sales", params(("id" = String, Path)),
     responses((status = 200, description = "text/event-stream"), (status = 404, description = "unknown_sale"), (status = 503, description = "streams_full")))]
 async fn watch(State(app): State<App>, Name(id): Name) -> Answer {
     let id = SaleId::new(&id).map_err(|_| unknown())?;
     app.face(&id).await?.ok_or_else(unknown)?;
     match app.board().watch(&id) {
-        Watching::Yes { face, frames, turn } => Ok(stream::answer(&face, app.now(), frames, turn)),
+        Watching::Yes { face, room, frames, turn } => {
+            Ok(stream::answer(&face, room.as_deref(), app.now(), frames, turn))
+        }
         Watching::UnknownSale => Err(unknown()),
         Watching::Full => {
             let problem = Problem::new("streams_full", "look at the page instead, or come again");
@@ -177,6 +218,9 @@ struct SaleBody {
     hold_ms: Option<u64>,
     /// How long a buyer has to pay.
     pay_within_s: Option<u64>,
+    /// The waiting room before it; without it, none. A room that is there keeps its terms.
+    #[schema(value_type = Option<RoomBody>)]
+    room: Option<Object<RoomBody>>,
     /// 1 to 64 items.
     #[schema(value_type = Vec<ItemBody>)]
     items: Vec<Object<ItemBody>>,
@@ -220,7 +264,7 @@ pub(crate) fn moment<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timest
 
 /// Writes down a sale (development). The same terms again change nothing.
 #[utoipa::path(post, path = "/v1/sales", tag = "sales", request_body = SaleBody,
-    responses((status = 201, body = SaleView), (status = 403, description = "switched_off"), (status = 409, description = "sale_exists"), (status = 422, description = "terms, invalid")))]
+    responses((status = 201, body = SaleView), (status = 403, description = "switched_off"), (status = 409, description = "sale_exists"), (status = 422, description = "terms, room_terms, invalid")))]
 async fn create(State(app): State<App>, request: Request<Body>) -> Answer {
     dev::switched_on(app.config().dev_members)?;
     let (parts, body) = request.into_parts();
@@ -246,10 +290,20 @@ async fn create(State(app): State<App>, request: Request<Body>) -> Answer {
         items: items.collect(),
     };
     sale.check().map_err(|bad| Problem::new("terms", bad.to_string()))?;
+    if let Some(Object(room)) = body.room {
+        let terms = room.over(rooms::terms(config, sale.window));
+        terms.check().map_err(|bad| Problem::new("room_terms", bad.to_string()))?;
+        match app.flash().stock.totals(&sale.id).await? {
+            // Before the sale: nobody finds it without its room.
+            None => app.wired().book.add(&sale.id, &terms).await?,
+            Some(_) if app.room(&sale.id).is_some() => {}
+            Some(_) => return Err(Problem::new("sale_exists", "the sale has no room; PUT /ops/v1/rooms makes one")),
+        }
+    }
     app.flash().stock.open(&sale).await?;
     let now = app.now();
     app.board().renew(app.flash(), now).await?;
     let face = app.board().face(&sale.id).ok_or_else(unknown)?;
-    let response = json(StatusCode::CREATED, &SaleView::of(&face, now));
+    let response = json(StatusCode::CREATED, &SaleView::of(&face, RoomView::of(&app, &sale.id), now));
     Ok(with(response, LOCATION, &format!("/v1/sales/{}", sale.id)))
 }

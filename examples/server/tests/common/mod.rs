@@ -250,6 +250,40 @@ pub(crate) async fn send(to: SocketAddr, request: Request<'_>) -> Answer {
     try_send(to, &request).await.expect("an answer")
 }
 
+/// A live stream of events.
+pub(crate) struct Stream {
+    connection: TcpStream,
+    seen: String,
+}
+
+impl Stream {
+    pub(crate) async fn open(at: SocketAddr, path: &str) -> Self {
+        let mut connection = TcpStream::connect(at).await.unwrap();
+        connection.write_all(format!("GET {path} HTTP/1.1\r\nhost: {at}\r\n\r\n").as_bytes()).await.unwrap();
+        Self { connection, seen: String::new() }
+    }
+
+    /// Reads until an event is there that is looked for; its data.
+    pub(crate) async fn until(&mut self, is: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            while let Some(end) = self.seen.find("\n\n") {
+                let frame: String = self.seen.drain(..end + 2).collect();
+                let line = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name));
+                if let (Some(event), Some(data)) = (line("event: "), line("data: ")) {
+                    let data = serde_json::from_str(data).unwrap();
+                    if is(event, &data) {
+                        return data;
+                    }
+                }
+            }
+            let mut part = [0; 4096];
+            let read = self.connection.read(&mut part).await.unwrap();
+            assert!(read > 0, "the stream ended");
+            self.seen.push_str(&String::from_utf8_lossy(&part[..read]));
+        }
+    }
+}
+
 /// A real server process. It is killed when this is dropped.
 pub(crate) struct Process {
     pub(crate) at: SocketAddr,

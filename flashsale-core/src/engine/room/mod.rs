@@ -256,7 +256,7 @@ impl WaitingRoom {
     }
 
     /// Remembers that the admissions of an ended place are worth nothing.
-    fn ended(&self, member: &BuyerId, place: Option<Place>, levels: &Levels) {
+    pub(crate) fn ended(&self, member: &BuyerId, place: Option<Place>, levels: &Levels) {
         if let Some(Place { number, standing: Standing::Ended(Ended::Finished | Ended::Left) }) = place {
             let longest = levels.terms.turn * (u32::from(levels.terms.extensions) + 1);
             let mut used = self.0.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 //! saga lives on (protocol 1.4, step 5; 2.2).
 
 pub mod append;
+pub mod payment_line;
 pub mod read;
 
 use std::sync::Arc;
@@ -38,6 +39,13 @@ suite! {
             what_is_being_paid_or_was_paid_is_not_cancelled
             a_decided_order_answers_its_id_in_every_state
             a_durable_ledger_keeps_transitions;
+        payment_line:
+            an_order_is_in_the_line_until_the_gateway_has_answered
+            an_order_that_ends_has_left_the_line
+            an_order_leaves_the_line_once
+            orders_that_leave_at_once_are_all_counted
+            a_stale_transition_is_not_counted
+            a_durable_ledger_keeps_the_line;
         read:
             orders_are_loaded_in_the_order_asked_for
             loading_tells_the_ledgers_time

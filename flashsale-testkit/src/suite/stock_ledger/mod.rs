@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod change;
 pub mod coupon;
 pub mod follow;
+pub mod payment_line;
 pub mod refuse;
 pub mod retain;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use flashsale_core::stock::{
     Accept, Acceptance, Accepted, Adopted, Cancel, Cancelled, Epoch, Followed, HoldNo, ItemTotals, Load, Nonce, Order,
-    OrderState, Reason, Settled, StockLedger, Update, Version,
+    OrderState, PaymentLine, Reason, Settled, StockLedger, Update, Version,
 };
 use flashsale_core::{Sale, SaleId};
 
@@ -142,6 +143,13 @@ suite! {
             a_limit_counts_for_orders_from_then_on
             a_window_ends_after_it_begins
             a_change_is_a_version_and_tells_the_gate;
+        payment_line:
+            orders_to_be_paid_are_numbered_in_order_of_arrival
+            numbers_go_on_with_the_next_batch
+            who_is_not_to_be_paid_has_no_number
+            a_repeat_keeps_its_number
+            every_sale_has_a_line_of_its_own
+            a_cancelled_order_leaves_the_line_once;
         retain:
             only_old_versions_are_forgotten
             versions_are_forgotten_a_bounded_number_at_once
@@ -223,6 +231,13 @@ impl<P: StockLedger> Open<P> {
 
     pub(crate) async fn version(&self) -> Version {
         self.ledger.totals(&self.sale).await.expect("totals").expect("the sale is known").version
+    }
+
+    /// The last number of the payment line, and how many have left it.
+    pub(crate) async fn line(&self) -> (u64, u64) {
+        let PaymentLine { issued, served } =
+            self.ledger.totals(&self.sale).await.expect("totals").expect("the sale is known").line;
+        (issued, served)
     }
 
     /// Adopts a gate; the epoch is the one before.

@@ -60,6 +60,7 @@ suite! {
             ten_offers_are_one_version
             a_unit_that_comes_back_is_not_visible_to_the_public
             a_taken_offer_moves_no_unit
+            a_taken_offer_has_no_number_in_the_payment_line
             a_declined_offer_gives_its_units_back_to_the_line
             an_offer_lapses_from_the_moment_at_which_it_was_told
             an_offer_that_nobody_could_be_told_of_is_stuck

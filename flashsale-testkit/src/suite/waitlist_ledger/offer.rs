@@ -146,6 +146,19 @@ pub async fn a_taken_offer_moves_no_unit(fixture: &impl Waitlists) {
     assert_eq!((drop.stands("ann").await, drop.allocated("left").await), (WishState::Accepted, 0));
 }
 
+/// It is accepted without the lock under which numbers are given: it waits to be paid, and is not counted.
+pub async fn a_taken_offer_has_no_number_in_the_payment_line(fixture: &impl Waitlists) {
+    let drop = sold_out(fixture, 1).await;
+    let ann = drop.wish("ann", 1).await;
+    drop.units_return(0..1).await;
+    let before = drop.line().await;
+    assert_eq!(drop.offered(&ann).await.pay_no, None);
+    let (order, _) = drop.drive(&ann.offer, |_| Input::OfferTaken { pay_within: Some(PAY_WITHIN) }).await;
+    assert_eq!((order.pay_no, order.is_in_payment_line()), (None, true));
+    drop.drive(&ann.offer, |_| Input::BuyerCancels).await;
+    assert_eq!(drop.line().await, before);
+}
+
 /// They meet the flag of those who wait behind.
 pub async fn a_declined_offer_gives_its_units_back_to_the_line(fixture: &impl Waitlists) {
     let drop = sold_out(fixture, 1).await;

@@ -1,0 +1,110 @@
+//! Tables of the server's own, in the ledger's database: the pool that reaches them. What stands in them is its owners' business.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use flashsale_core::BackendError;
+use flashsale_core::error::ErrorKind;
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+
+use crate::config::{Database, SqlUrl};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// The pool, whichever database it is. A clone is the same one.
+#[derive(Debug, Clone)]
+pub(crate) enum Own {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+    MySql(MySqlPool),
+}
+
+/// Does the same with each kind of pool; `Db` is its database.
+macro_rules! with {
+    ($own:expr, $pool:ident => $do:expr) => {
+        match $own {
+            $crate::own::Own::Sqlite($pool) => {
+                #[allow(dead_code)]
+                type Db = sqlx::Sqlite;
+                $do
+            }
+            $crate::own::Own::Postgres($pool) => {
+                #[allow(dead_code)]
+                type Db = sqlx::Postgres;
+                $do
+            }
+            $crate::own::Own::MySql($pool) => {
+                #[allow(dead_code)]
+                type Db = sqlx::MySql;
+                $do
+            }
+        }
+    };
+}
+pub(crate) use with;
+
+/// How a table is made where it is not there.
+pub(crate) struct Table {
+    /// Reads nothing of it: fails where it is not there.
+    pub(crate) there: &'static str,
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+    pub(crate) mysql: &'static str,
+}
+
+/// A table of the server's own does not answer. Nothing of it is told: a message of the database may have an address or a secret in it.
+pub(crate) fn failed(operation: &'static str, error: &sqlx::Error) -> BackendError {
+    let kind = match error {
+        sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } => ErrorKind::Misconfigured,
+        _ => ErrorKind::Unavailable,
+    };
+    let why = error.as_database_error().and_then(|error| error.code().map(String::from));
+    BackendError::new(kind, operation, why.map_or_else(|| "no answer".to_owned(), |code| format!("error {code}")))
+}
+
+impl Own {
+    /// Opens the pool beside the ledger, which must be there.
+    pub(crate) fn open(url: &SqlUrl) -> Result<Self, BackendError> {
+        let bad = |error: sqlx::Error| failed("own.open", &error);
+        Ok(match url.database() {
+            Database::Sqlite(file) => {
+                let options =
+                    SqliteConnectOptions::new().filename(file).busy_timeout(WAIT).journal_mode(SqliteJournalMode::Wal);
+                let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(WAIT);
+                Self::Sqlite(pool.connect_lazy_with(options.disable_statement_logging()))
+            }
+            Database::Postgres => {
+                let options = PgConnectOptions::from_str(url.secret()).map_err(bad)?.disable_statement_logging();
+                Self::Postgres(PgPoolOptions::new().max_connections(2).acquire_timeout(WAIT).connect_lazy_with(options))
+            }
+            Database::MySql => {
+                let options = MySqlConnectOptions::from_str(url.secret()).map_err(bad)?.disable_statement_logging();
+                Self::MySql(MySqlPoolOptions::new().max_connections(2).acquire_timeout(WAIT).connect_lazy_with(options))
+            }
+        })
+    }
+
+    /// Makes a table if it is not there. Who may not make tables may use one that is there.
+    pub(crate) async fn table(&self, table: &Table) -> Result<(), BackendError> {
+        if with!(self, pool => sqlx::query(table.there).fetch_all(pool).await.is_ok()) {
+            return Ok(());
+        }
+        let text = match self {
+            Self::Sqlite(_) => table.sqlite,
+            Self::Postgres(_) => table.postgres,
+            Self::MySql(_) => table.mysql,
+        };
+        match with!(self, pool => sqlx::query(text).execute(pool).await.map(drop)) {
+            // Two servers that start together: the other one has just made it.
+            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => Ok(()),
+            made => made.map_err(|error| failed("own.table", &error)),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        with!(self, pool => pool.close().await);
+    }
+}

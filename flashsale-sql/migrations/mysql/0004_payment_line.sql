@@ -1,0 +1,20 @@
+-- flashsale: the payment line, on MariaDB and MySQL.
+--
+-- Run after 0003 by `MySqlLedger::migrate`, or by a tool of your own. Orders that are to be paid have a number from now on; older ones have none.
+
+INSERT INTO flashsale_schema (version, done) VALUES (4, 0);
+
+ALTER TABLE orders ADD COLUMN pay_no BIGINT;
+
+-- The last number that was given; written with the version, under the lock.
+ALTER TABLE sale ADD COLUMN issued BIGINT NOT NULL DEFAULT 0;
+
+-- How many of the numbers have left the line. A row of its own: who leaves does not wait for the sale.
+CREATE TABLE payment_line (
+    sale   VARBINARY(255) NOT NULL PRIMARY KEY,
+    served BIGINT         NOT NULL DEFAULT 0
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
+
+INSERT INTO payment_line (sale, served) SELECT id, 0 FROM sale;
+
+UPDATE flashsale_schema SET done = 1 WHERE version = 4;
