@@ -5,10 +5,12 @@
 //! Does not own uniqueness: that is the ledger's.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The largest number of characters in a simple id.
 pub const ID_CHARS_MAX: usize = 64;
@@ -56,6 +58,21 @@ fn check(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// Reads an id out of the reader's own text: a copy of it is made once.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = IdError>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 /// What every id type can do: be made from text, be shown, be compared by bytes, travel through serde with its check.
 macro_rules! textual {
     ($name:ident) => {
@@ -92,6 +109,18 @@ macro_rules! textual {
             }
         }
 
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(PhantomData))
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = IdError;
             fn try_from(text: String) -> Result<Self, IdError> {
@@ -112,8 +141,7 @@ macro_rules! simple_id {
         $(#[$doc])*
         ///
         /// 1 to 64 characters of `[A-Za-z0-9_.:-]`, compared byte by byte. A clone shares the text.
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -191,8 +219,7 @@ fn parts(text: &str, allowed: std::ops::RangeInclusive<usize>) -> Result<(), IdE
 /// assert_eq!(id.buyer().as_str(), "ann");
 /// # Ok::<(), flashsale_core::id::IdError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId(Arc<str>);
 
 impl OrderId {
@@ -242,8 +269,7 @@ impl OrderId {
 textual!(OrderId);
 
 /// Names an issued coupon: `campaign~window~member`, so that a second one for the same three cannot even be written down.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CouponId(Arc<str>);
 
 impl CouponId {

@@ -7,6 +7,8 @@ use rdkafka::ClientConfig;
 
 /// How long a member of a group may be silent before its partitions go to others.
 const SESSION: &str = "session.timeout.ms";
+/// How long a partition is left alone once enough of it is fetched.
+const BACKOFF: &str = "fetch.queue.backoff.ms";
 
 /// Why a setting is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,9 +156,12 @@ impl KafkaConfig {
         config.set("auto.commit.interval.ms", "1000").set("group.id", self.group(group));
         config.set("enable.auto.offset.store", "false").set("enable.auto.commit", "true");
         config.set("auto.offset.reset", "earliest").set("enable.partition.eof", "false");
-        // A killed process keeps its partitions for so long, and with them the payments of buyers whose time runs.
-        if config.get(SESSION).is_none() {
-            config.set(SESSION, "10000");
+        // A killed process keeps its partitions for so long, and with them the payments of buyers whose time runs. And what was fetched is
+        // taken up within a fraction of the client's own second.
+        for (name, value) in [(SESSION, "10000"), (BACKOFF, "10")] {
+            if config.get(name).is_none() {
+                config.set(name, value);
+            }
         }
         config
     }

@@ -48,7 +48,7 @@ pub(crate) fn headers<'a>(consumer: &'a str, reason: &'a str, tries: u32) -> [(&
 #[async_trait]
 impl DeadLetters for KafkaDeadLetters {
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), BackendError> {
-        let encoded: Vec<wire::Record> =
+        let encoded: Vec<wire::Record<'_>> =
             letters.iter().map(|letter| wire::encode(self.config.name(), &letter.event)).collect();
         let outgoing = letters.iter().zip(&encoded).map(|(letter, record)| {
             let own = record.headers.iter().map(|(name, value)| (*name, value.as_bytes().into()));

@@ -169,7 +169,7 @@ fn producer(config: &KafkaConfig) -> Result<Producer, BackendError> {
 impl EventSink for KafkaEventSink {
     async fn publish(&self, events: &[Event]) -> Result<(), BackendError> {
         let config = &self.0.config;
-        let encoded: Vec<wire::Record> = events.iter().map(|event| wire::encode(config.name(), event)).collect();
+        let encoded: Vec<wire::Record<'_>> = events.iter().map(|event| wire::encode(config.name(), event)).collect();
         let topic = |topic: &str| {
             let known = TOPICS.iter().position(|known| *known == topic);
             known.map_or_else(|| config.topic(topic).into(), |known| self.0.topics[known].as_str().into())

@@ -4,20 +4,29 @@
 //! reads skips fields that he does not know, skips kinds that are newer than he is, and refuses another major version.
 //! [CloudEvents, Kafka binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
 
+use std::borrow::Cow;
+
 use flashsale_core::event::{Event, Fact};
 use flashsale_core::{SaleId, Timestamp, TraceParent};
-use serde_json::value::RawValue;
+use serde::Deserialize as _;
+use serde::de::value::BorrowedStrDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
+use serde::forward_to_deserialize_any;
 
 /// The major version of every type.
 const MAJOR: &str = "v1";
 const SPEC: &str = "1.0";
 const JSON: &str = "application/json";
+/// How many headers an event has at most.
+const HEADERS_MAX: usize = 12;
+/// What serde writes of a fact before its kind, and between its kind and its data.
+const TAGS: [&str; 2] = ["{\"kind\":\"", "\",\"data\":"];
 
 /// An event as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<'a> {
     /// Attributes, in the order in which they are sent.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'a, str>)>,
     /// The fact's data.
     pub value: String,
 }
@@ -38,30 +47,29 @@ pub enum Unread {
 /// # Panics
 /// Never: every fact is an object of JSON.
 #[must_use]
-pub fn encode(prefix: &str, event: &Event) -> Record {
-    let kind = event.fact.kind();
-    let whole = serde_json::to_string(&event.fact).expect("a fact is JSON");
+pub fn encode<'a>(prefix: &str, event: &'a Event) -> Record<'a> {
+    let (kind, producer) = (event.fact.kind(), event.fact.producer());
+    let mut value = serde_json::to_string(&event.fact).expect("a fact is JSON");
     // `{"kind":"..","data":{..}}`: what is inside.
-    let head = "{\"kind\":\"\",\"data\":".len() + kind.len();
-    let mut value = whole;
     value.pop();
-    value.drain(..head);
-    let producer = Fact::TABLE.iter().find(|row| row.0 == kind).map_or("", |row| row.2);
-    let mut headers = vec![
-        ("content-type", JSON.to_owned()),
-        ("ce_specversion", SPEC.to_owned()),
-        ("ce_id", event.id()),
-        ("ce_source", format!("/{prefix}/{producer}")),
-        ("ce_type", format!("{prefix}.{kind}.{MAJOR}")),
-        ("ce_subject", event.subject.clone()),
-        ("ce_time", event.time.to_string()),
-        ("ce_partitionkey", event.subject.clone()),
-        ("ce_subjectversion", event.version.to_string()),
-    ];
-    headers.extend(event.sale.as_ref().map(|sale| ("ce_sale", sale.to_string())));
+    value.drain(..TAGS[0].len() + kind.len() + TAGS[1].len());
+    let mut headers: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(HEADERS_MAX);
+    headers.extend([
+        ("content-type", JSON.into()),
+        ("ce_specversion", SPEC.into()),
+        ("ce_id", event.id().into()),
+        ("ce_source", ["/", prefix, "/", producer].concat().into()),
+        ("ce_type", [prefix, ".", kind, ".", MAJOR].concat().into()),
+        ("ce_subject", event.subject.as_str().into()),
+        ("ce_time", event.time.to_string().into()),
+        ("ce_partitionkey", event.subject.as_str().into()),
+        ("ce_subjectversion", event.version.to_string().into()),
+    ]);
+    headers.extend(event.sale.as_ref().map(|sale| ("ce_sale", sale.as_str().into())));
     if let Some(trace) = event.trace {
         // The extension of distributed tracing; and as tools read it that know traces and no CloudEvents. We are one hop, so they are alike.
-        headers.extend([("ce_traceparent", trace.to_string()), ("traceparent", trace.to_string())]);
+        let trace = trace.to_string();
+        headers.extend([("ce_traceparent", trace.clone().into()), ("traceparent", trace.into())]);
     }
     Record { headers, value }
 }
@@ -142,8 +150,61 @@ fn instant(text: &str) -> Option<Timestamp> {
 }
 
 fn fact(kind: &str, value: &[u8]) -> Result<Fact, Unread> {
-    // One value of JSON and nothing behind it, before it is put between our own braces.
-    let value: &RawValue = serde_json::from_slice(value).map_err(|why| bad(format!("the data of {kind}: {why}")))?;
-    let whole = format!("{{\"kind\":\"{kind}\",\"data\":{value}}}");
-    serde_json::from_str(&whole).map_err(|why| bad(format!("the data of {kind}: {why}")))
+    let why = |why: &dyn std::fmt::Display| bad(format!("the data of {kind}: {why}"));
+    let text = std::str::from_utf8(value).map_err(|error| why(&error))?;
+    let mut data = serde_json::Deserializer::from_str(text);
+    let fact = Fact::deserialize(Tagged { kind, data: &mut data, next: Tag::Kind }).map_err(|error| why(&error))?;
+    // One value of JSON, and nothing behind it.
+    data.end().map_err(|error| why(&error))?;
+    Ok(fact)
+}
+
+/// A kind and its data as serde reads a fact, `{"kind":..,"data":..}`, without the text of it.
+struct Tagged<'a, 'd, 'de> {
+    kind: &'a str,
+    data: &'d mut serde_json::Deserializer<serde_json::de::StrRead<'de>>,
+    next: Tag,
+}
+
+/// What comes next of a fact.
+#[derive(Clone, Copy)]
+enum Tag {
+    Kind,
+    Data,
+    End,
+}
+
+impl<'de> Deserializer<'de> for Tagged<'_, '_, 'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_map(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
+        tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> MapAccess<'de> for Tagged<'_, '_, 'de> {
+    type Error = serde_json::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        let name = match self.next {
+            Tag::Kind => "kind",
+            Tag::Data => "data",
+            Tag::End => return Ok(None),
+        };
+        seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        if let Tag::Kind = self.next {
+            self.next = Tag::Data;
+            return seed.deserialize(self.kind.into_deserializer());
+        }
+        self.next = Tag::End;
+        seed.deserialize(&mut *self.data)
+    }
 }

@@ -34,6 +34,7 @@ pub(super) fn records(config: &KafkaConfig, events: &[Event]) -> Vec<Record> {
     let prefix = prefix.trim_end_matches('.');
     let record = |event: &Event| {
         let wire::Record { headers, value } = wire::encode(prefix, event);
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into_owned())).collect();
         Record { key: event.subject.clone(), headers, value }
     };
     events.iter().map(record).collect()

@@ -23,6 +23,7 @@ use crate::Failure;
 
 const MEMBER: HeaderName = HeaderName::from_static("flashsale-member");
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const ADMISSION: HeaderName = HeaderName::from_static("flashsale-admission");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How long a call is repeated before it counts as unanswered: longer than a restart of a server, or of
@@ -41,23 +42,33 @@ pub(crate) struct Call {
     path: Uri,
     member: Option<HeaderValue>,
     key: Option<HeaderValue>,
+    admission: Option<HeaderValue>,
     body: Bytes,
 }
 
 impl Call {
+    fn of(method: Method, path: Uri, body: Bytes) -> Self {
+        Self { method, path, member: None, key: None, admission: None, body }
+    }
+
     /// A GET.
     pub(crate) fn get(path: Uri) -> Self {
-        Self { method: Method::GET, path, member: None, key: None, body: Bytes::new() }
+        Self::of(Method::GET, path, Bytes::new())
+    }
+
+    /// A DELETE.
+    pub(crate) fn delete(path: Uri) -> Self {
+        Self::of(Method::DELETE, path, Bytes::new())
     }
 
     /// A POST of a JSON body.
     pub(crate) fn post(path: Uri, body: Bytes) -> Self {
-        Self { method: Method::POST, path, member: None, key: None, body }
+        Self::of(Method::POST, path, body)
     }
 
     /// A PUT of a JSON body.
     pub(crate) fn put(path: Uri, body: Bytes) -> Self {
-        Self { method: Method::PUT, path, member: None, key: None, body }
+        Self::of(Method::PUT, path, body)
     }
 
     /// Says who asks.
@@ -78,6 +89,11 @@ impl Call {
 
     fn claims(&self) -> bool {
         self.path.path().ends_with("/coupons")
+    }
+
+    /// Shows what a waiting room gave.
+    pub(crate) fn admitted_by(self, token: &str) -> Self {
+        Self { admission: Some(HeaderValue::from_str(token).expect("a token is ASCII")), ..self }
     }
 
     /// Names the call, so that it can be repeated.
@@ -261,7 +277,7 @@ impl Client {
         if !call.body.is_empty() {
             headers.insert(CONTENT_TYPE, JSON);
         }
-        for (name, value) in [(MEMBER, &call.member), (KEY, &call.key)] {
+        for (name, value) in [(MEMBER, &call.member), (KEY, &call.key), (ADMISSION, &call.admission)] {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }

@@ -43,6 +43,19 @@ pub(crate) struct Ended {
     pub(crate) open: u64,
 }
 
+/// An offer to one on the waitlist, as its rows have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfferRow {
+    /// The number in the line of whom it was made to.
+    pub(crate) number: u64,
+    /// What became of it.
+    pub(crate) state: String,
+    /// Facts that it was made.
+    pub(crate) made: u64,
+    /// Facts that its notice was handed over.
+    pub(crate) told: u64,
+}
+
 impl Ledger {
     /// Opens the database of a URL for reading.
     pub(crate) async fn open(url: &str) -> Result<Self, Failure> {
@@ -90,6 +103,32 @@ impl Ledger {
         );
         let row = self.rows.one(&text, &[sale, sale]).await?;
         Ok((row.count(0)?, row.count(1)?))
+    }
+
+    /// Who has an order in a sale that was not refused.
+    pub(crate) async fn buyers(&self, sale: &str) -> Result<Vec<String>, Failure> {
+        let text = "SELECT DISTINCT buyer FROM orders WHERE sale = ? AND state <> 'refused'";
+        self.rows.of(text, &[sale]).await?.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Offers of a sale that are open.
+    pub(crate) async fn offered(&self, sale: &str) -> Result<u64, Failure> {
+        let text = "SELECT COUNT(*) FROM orders WHERE sale = ? AND state = 'offered'";
+        self.rows.one(text, &[sale]).await?.count(0)
+    }
+
+    /// All offers of a sale, in the order in which they were made.
+    pub(crate) async fn offers(&self, sale: &str) -> Result<Vec<OfferRow>, Failure> {
+        let text = "SELECT w.number, w.state, COUNT(*),
+                    (SELECT COUNT(*) FROM outbox n WHERE n.kind = 'notice.sent'
+                     AND n.subject LIKE CONCAT(w.offer, '/%/waitlist.offered'))
+             FROM waitlist w JOIN outbox x ON x.subject = w.offer AND x.kind = 'waitlist.offered'
+             WHERE w.sale = ? GROUP BY w.offer, w.number, w.state ORDER BY MIN(x.no)";
+        let rows = self.rows.of(text, &[sale]).await?;
+        let row = |row: &crate::rows::Row| {
+            Ok(OfferRow { number: row.count(0)?, state: row.text(1)?, made: row.count(2)?, told: row.count(3)? })
+        };
+        rows.iter().map(row).collect()
     }
 
     /// Rows of coupons of a campaign, and distinct members among them, by window.

@@ -12,6 +12,8 @@ mod fake;
 mod kafka;
 mod kill;
 mod ledger;
+mod line;
+mod pool;
 mod redis;
 mod report;
 mod rows;
@@ -19,6 +21,7 @@ mod run;
 mod scenario;
 mod server;
 mod sql;
+mod stream;
 mod torture;
 
 use std::net::SocketAddr;
@@ -115,6 +118,9 @@ struct Wish {
     /// Also write the report here, as one JSON object
     #[arg(long)]
     json: Option<PathBuf>,
+    /// How many members join, in room-burst; 3,000 if nothing is said
+    #[arg(long, value_parser = clap::value_parser!(u32).range(200..=100_000))]
+    members: Option<u32>,
     /// Chooses who leaves, and what the simulated payment does
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -170,15 +176,17 @@ impl Wish {
             };
             return Err(Failure::Usage(format!("only what is the run's own is killed: {kill} needs {needs}")));
         }
-        if let Some(kill) = kill::impossible(&self.kill, self.scenario.requests() as u64) {
+        if self.members.is_some() && !self.scenario.takes_members() {
+            return Err(Failure::Usage(format!("how many play {} is fixed", self.scenario.name())));
+        }
+        if let Some(kill) = kill::impossible(&self.kill, self.requests()) {
             return Err(Failure::Usage(format!("the time of {kill} would never come")));
         }
-        // G6 compares numbers that one gate gave. A gate that is loaded anew begins again with 1.
         let holder = if memory { Victim::Server } else { Victim::Redis };
-        if self.scenario == Scenario::Fair && self.kill.iter().any(|kill| kill.victim == holder) {
-            return Err(Failure::Usage(
-                "fair compares the numbers of one gate; a kill that ends the gate begins others".into(),
-            ));
+        if self.scenario.compares_numbers() && self.kill.iter().any(|kill| kill.victim == holder) {
+            let name = self.scenario.name();
+            let why = format!("{name} compares the numbers of one gate and room; a kill that ends them begins others");
+            return Err(Failure::Usage(why));
         }
         for (name, url) in [("--redis.url", &self.redis_url), ("--sql.url", &self.sql_url)] {
             if url.as_ref().is_some_and(|url| !on_loopback(url)) {
@@ -186,6 +194,11 @@ impl Wish {
             }
         }
         Ok(())
+    }
+
+    /// How many requests are sent, at least.
+    fn requests(&self) -> u64 {
+        self.members.map_or(self.scenario.requests() as u64, u64::from)
     }
 
     /// Where the rows of a server that runs already are.
@@ -289,12 +302,13 @@ fn write(to: Option<PathBuf>, what: &impl serde::Serialize) -> Result<(), Failur
 async fn run(wish: Wish) -> Result<Report, Failure> {
     wish.check()?;
     let scenario = wish.scenario;
-    let watch = Watch::over(&scenario.name(), scenario.requests() as u64, &wish.kill);
+    let watch = Watch::over(&scenario.name(), wish.requests(), &wish.kill);
     let commit = commit().await;
+    let members = wish.members.map(|members| members as usize);
     let suffix = format!("-{:x}", std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis());
     if let (Some(url), Some(rows)) = (&wish.url, wish.rows()) {
         let (servers, ledger) = (vec![loopback(url)?], Ledger::open(&rows).await?);
-        let stage = Stage { servers, ledger, seed: wish.seed, suffix, watch, clock: Mutex::default() };
+        let stage = Stage { servers, ledger, seed: wish.seed, suffix, members, watch, clock: Mutex::default() };
         return scenario.play(&stage, commit).await;
     }
     let directory = Directory::create()?;
@@ -312,6 +326,7 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
     let (count, seed) = (wish.servers, wish.seed);
     let plan = Plan {
         rates: scenario.rates(),
+        offer_within_s: scenario.offer_within_s(),
         seed,
         clock,
         gate: gate.clone(),
@@ -325,7 +340,7 @@ async fn run(wish: Wish) -> Result<Report, Failure> {
     let mut servers = Servers::start(plan).await?;
     let ledger = Ledger::open(&database.url()).await?;
     let addresses = servers.addresses();
-    let stage = Stage { servers: addresses, ledger, seed, suffix, watch, clock: Mutex::default() };
+    let stage = Stage { servers: addresses, ledger, seed, suffix, members, watch, clock: Mutex::default() };
     let kills = &stage.watch.kills;
     let report = tokio::select! {
         report = scenario.play(&stage, commit) => report,

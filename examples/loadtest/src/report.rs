@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
+use crate::line::EstimateError;
 
 /// One run of one scenario.
 #[derive(Debug, Clone, Serialize)]
@@ -35,6 +36,9 @@ pub(crate) struct Report {
     /// Attempts beyond the first; shown to people only.
     #[serde(skip)]
     pub(crate) repeats: u64,
+    /// How far the waits that people were told were from those that came; told where anybody waited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) estimate: Option<EstimateError>,
     pub(crate) audit: Audit,
     pub(crate) identities: Vec<Identity>,
 }
@@ -157,6 +161,11 @@ impl Display for Report {
             "answered per second",
             format!("{:.1}, {ratio:.2} of the {:.1} that do nothing", self.answered_per_s, self.hello_per_s),
         )?;
+        if let Some(EstimateError { waiters, p50_s, p90_s, p50, p90, within_most }) = self.estimate {
+            let [half, tenth, most] = [p50, p90, within_most].map(|part| format!("{:.0} %", part * 100.0));
+            let errors = format!("p50 {p50_s} s, {half}; p90 {p90_s} s, {tenth}; {most} waited no longer than told");
+            row(f, "error of waits", format!("{errors}; {waiters} waiters"))?;
+        }
         let Audit { oversold, lost, leaked, duplicated } = self.audit;
         row(
             f,
@@ -217,6 +226,7 @@ pub(crate) mod tests {
             answered_per_s: 5494.5,
             hello_per_s: 64_000.0,
             repeats: 7,
+            estimate: None,
             audit: Audit::default(),
             identities: vec![Identity::exact("confirmed", 500, 500)],
         }
@@ -238,6 +248,11 @@ pub(crate) mod tests {
         two.wiring = Wiring { gate: "redis".into(), servers: 2, ..two.wiring };
         let told = serde_json::to_string(&two.wiring).unwrap();
         assert_eq!(told, r#"{"gate":"redis","ledger":"sqlite","events":"process","servers":2}"#);
+        let error = EstimateError { waiters: 9, p50_s: 1.0, p90_s: 2.5, p50: 0.1, p90: 0.25, within_most: 0.75 };
+        let told = serde_json::to_string(&Report { estimate: Some(error), ..example() }).unwrap();
+        let part =
+            r#""estimate":{"waiters":9,"p50_s":1.0,"p90_s":2.5,"p50":0.1,"p90":0.25,"within_most":0.75},"audit":{"#;
+        assert!(told.contains(part), "{told}");
         assert!(two.to_string().starts_with("event-500  gate redis, ledger sqlite, events process, 2 servers,"));
     }
 

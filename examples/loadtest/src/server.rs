@@ -86,6 +86,8 @@ pub(crate) enum Clock {
 pub(crate) struct Plan {
     /// What the simulated payment does.
     pub(crate) rates: Rates,
+    /// How long a member of the waitlist has to take an offer; `None` for the server's own time.
+    pub(crate) offer_within_s: Option<u64>,
     /// Chooses its fates.
     pub(crate) seed: u64,
     /// Which time they go by.
@@ -198,8 +200,8 @@ impl Servers {
 }
 
 fn flags(plan: &Plan) -> Vec<OsString> {
-    let Plan { rates, seed, clock, intake, .. } = plan;
-    let pairs: [(&str, OsString); 9] = [
+    let Plan { rates, seed, clock, intake, offer_within_s, .. } = plan;
+    let mut pairs: Vec<(&str, OsString)> = vec![
         ("--dev.members", "true".into()),
         ("--dev.clock", (*clock == Clock::Moved).to_string().into()),
         ("--payment.decline-rate", rates.decline.to_string().into()),
@@ -210,6 +212,7 @@ fn flags(plan: &Plan) -> Vec<OsString> {
         ("--payment.seed", seed.to_string().into()),
         ("--sale.intake", if *intake == Intake::Log { "log" } else { "ledger" }.into()),
     ];
+    pairs.extend(offer_within_s.map(|within| ("--sale.offer-within-s", within.to_string().into())));
     pairs.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
 }
 

@@ -99,6 +99,12 @@ macro_rules! facts {
                 match self { $(Self::$name { .. } => $topic,)* }
             }
 
+            /// The role that tells it.
+            #[must_use]
+            pub fn producer(&self) -> &'static str {
+                match self { $(Self::$name { .. } => $producer,)* }
+            }
+
             /// Kind, topic, producer and consumers of every fact, in the order of the reference.
             pub const TABLE: &'static [(&'static str, &'static str, &'static str, &'static str)] =
                 &[$(($kind, $topic, $producer, $consumers),)*];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flashsale_core::error::{BackendError, ErrorKind};
 use flashsale_core::event::Event;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -128,11 +128,13 @@ impl<R: Reads> Group<R> {
             self.back().await?;
             lock(&self.places).begin();
             let (mut events, mut open) = (Vec::new(), Open::default());
+            let mut records = self.consumer.stream();
             // The only wait: nothing is taken before it that a dropped future could lose.
-            let first = self.consumer.recv().await;
-            self.take(first, &mut events, &mut open)?;
+            if let Some(first) = records.next().await {
+                self.take(first, &mut events, &mut open)?;
+            }
             while events.len() < max
-                && let Some(next) = self.consumer.recv().now_or_never()
+                && let Some(Some(next)) = records.next().now_or_never()
             {
                 if let Err(error) = self.take(next, &mut events, &mut open) {
                     // What was taken is delivered first.

@@ -194,7 +194,7 @@ async fn finish(
     let settled = stage.settle(client, began, &sales).await?;
     let received = Received { coupons: tally.won.iter().map(|won| won.id.clone()).collect(), ..Received::default() };
     let ended = Ended { rows, confirmed: rows, ..Ended::default() };
-    Ok(Played { tally, ended, left: 0, scope, received, settled, identities })
+    Ok(Played { tally, ended, left: 0, scope, received, settled, identities, estimate: None })
 }
 
 #[cfg(test)]

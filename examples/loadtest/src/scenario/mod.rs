@@ -3,6 +3,8 @@
 //! Owns the list and the order of a run: hello, load, settling, hello, audit. What a family of scenarios does is in its own file.
 
 mod coupon;
+mod restock;
+mod room;
 mod sale;
 mod wallet;
 
@@ -17,6 +19,7 @@ use crate::Failure;
 use crate::audit::{Received, audit};
 use crate::client::{Call, Client, json, path};
 use crate::ledger::{Ended, Ledger, Scope};
+use crate::line::EstimateError;
 use crate::report::{Identity, Latency, Report, Wiring, tenth};
 use crate::run::{Tally, Watch, hello_per_s};
 use crate::server::Rates;
@@ -65,6 +68,14 @@ pub(crate) enum Scenario {
     WalletCoupon,
     /// 10,000 members, 100 units: every winner arrived before every loser
     Fair,
+    /// 3,000 members join a waiting room that opens and closes by itself; 30 % never come back
+    #[value(name = "room-burst")]
+    RoomBurst,
+    /// 400 members in a waiting room, 100 units: every winner stood before every loser
+    #[value(name = "fair-room")]
+    FairRoom,
+    /// 50 members on the waitlist, 10 units come back, half of the offers lapse; none is sold to the public
+    Restock,
 }
 
 /// Where a scenario is played.
@@ -78,6 +89,8 @@ pub(crate) struct Stage {
     pub(crate) seed: u64,
     /// Ends every name that the run makes, so that runs against one server do not meet.
     pub(crate) suffix: String,
+    /// How many play, where the scenario lets that be chosen.
+    pub(crate) members: Option<usize>,
     /// Counts answers.
     pub(crate) watch: Arc<Watch>,
     /// Where the scenario moved the clock of the servers, and when.
@@ -95,6 +108,7 @@ pub(crate) struct Played {
     received: Received,
     settled: Duration,
     identities: Vec<Identity>,
+    estimate: Option<EstimateError>,
 }
 
 impl Scenario {
@@ -113,6 +127,21 @@ impl Scenario {
         self == Self::CouponDay
     }
 
+    /// Whether it compares the numbers that one gate, or one room, gave: one that is loaded anew begins again with 1.
+    pub(crate) fn compares_numbers(self) -> bool {
+        matches!(self, Self::Fair | Self::RoomBurst | Self::FairRoom)
+    }
+
+    /// Whether one may choose how many play.
+    pub(crate) fn takes_members(self) -> bool {
+        self == Self::RoomBurst
+    }
+
+    /// How long a member of the waitlist has to take an offer, in seconds, where the scenario needs another time than the server's own.
+    pub(crate) fn offer_within_s(self) -> Option<u64> {
+        (self == Self::Restock).then_some(restock::OFFER_WITHIN_S)
+    }
+
     /// What the simulated payment has to do for it.
     pub(crate) fn rates(self) -> Rates {
         match self {
@@ -122,7 +151,7 @@ impl Scenario {
         }
     }
 
-    /// How many requests it sends: the length of the progress bar.
+    /// How many requests it sends, at least: the length of the progress bar.
     pub(crate) fn requests(self) -> usize {
         match self {
             Self::Plan10k | Self::Sync | Self::Cache | Self::Safe10k | Self::Fair => 10_000,
@@ -131,6 +160,9 @@ impl Scenario {
             Self::CouponDay => coupon::DAY_REQUESTS,
             Self::WalletIdem => 2_000,
             Self::WalletCoupon => wallet::COUPON_REQUESTS,
+            Self::RoomBurst => room::burst::MEMBERS,
+            Self::FairRoom => room::fair::MEMBERS,
+            Self::Restock => restock::REQUESTS,
         }
     }
 
@@ -150,6 +182,9 @@ impl Scenario {
             Self::CouponDay => coupon::play_day(stage).await?,
             Self::WalletIdem => wallet::play_idem(stage).await?,
             Self::WalletCoupon => wallet::play_coupon(stage).await?,
+            Self::RoomBurst => room::burst::play(stage).await?,
+            Self::FairRoom => room::fair::play(stage).await?,
+            Self::Restock => restock::play(stage).await?,
         };
         stage.watch.end();
         let after = hello_per_s(stage.first()).await;
@@ -178,6 +213,7 @@ impl Scenario {
             repeats: tally.repeats,
             refused: tally.refused,
             http: tally.http,
+            estimate: played.estimate,
             audit,
             identities: played.identities,
         })
@@ -286,7 +322,7 @@ mod tests {
     fn every_scenario_has_a_name_and_a_sentence() {
         let names: Vec<String> = Scenario::value_variants().iter().map(|s| s.name()).collect();
         let due = "plan-10k sync cache event-500 event-all safe-10k coupon-1000 coupon-one coupon-one-key coupon-day \
-                   wallet-idem wallet-coupon fair";
+                   wallet-idem wallet-coupon fair room-burst fair-room restock";
         assert_eq!(names.join(" "), due.split_whitespace().collect::<Vec<_>>().join(" "));
         assert!(Scenario::value_variants().iter().all(|s| !s.says().is_empty() && s.requests() > 0));
     }

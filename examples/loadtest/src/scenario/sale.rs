@@ -96,7 +96,7 @@ pub(super) async fn play(scenario: Scenario, stage: &Stage) -> Result<Played, Fa
     let ended = stage.ledger.ended(&sale).await?;
     let received = Received { orders: tally.won.iter().map(|won| won.id.clone()).collect(), ..Received::default() };
     let identities = identities(scenario, &load, &tally, ended, left);
-    Ok(Played { tally, ended, left, scope, received, settled, identities })
+    Ok(Played { tally, ended, left, scope, received, settled, identities, estimate: None })
 }
 
 /// Sends the rest: as many at a time as units came back, and everybody who is left once nothing can come back any more.

@@ -74,7 +74,7 @@ pub(super) async fn play_idem(stage: &Stage) -> Result<Played, Failure> {
     let scope = Scope { members: vec![buyer, seller], ..Scope::default() };
     // Nothing is left to happen after a charge or a trade: what is recorded is done.
     let ended = Ended { rows: 2, confirmed: 2, ..Ended::default() };
-    Ok(Played { tally, ended, left: 0, scope, received, settled, identities })
+    Ok(Played { tally, ended, left: 0, scope, received, settled, identities, estimate: None })
 }
 
 /// One step after another, each at the next server, tallied like a load.
@@ -174,5 +174,5 @@ pub(super) async fn play_coupon(stage: &Stage) -> Result<Played, Failure> {
     let scope = Scope { sales: vec![sale], campaigns: vec![campaign], members: vec![rich, poor, seller] };
     // Two coupons, two charges and two trades are done; the order was undone.
     let ended = Ended { rows: 7, confirmed: 6, ..undone };
-    Ok(Played { tally: steps.tally, ended, left: 0, scope, received, settled, identities })
+    Ok(Played { tally: steps.tally, ended, left: 0, scope, received, settled, identities, estimate: None })
 }
