@@ -18,13 +18,16 @@ use crate::stock::Then;
 use crate::time::Timestamp;
 use crate::trace::TraceParent;
 
+/// An order, if there is one, and the ledger's time.
+type Loaded = (Option<Arc<Order>>, Timestamp);
+
 /// Orders with their saga. A clone is the same one.
 #[derive(Debug, Clone)]
 pub struct Orders {
     stock: Stock,
     driver: Driver,
     outbox: Arc<dyn Outbox>,
-    loads: Arc<Calls<OrderId, (Option<Arc<Order>>, Timestamp)>>,
+    loads: Arc<Calls<OrderId, Loaded>>,
     trace: Option<TraceParent>,
 }
 

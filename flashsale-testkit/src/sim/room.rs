@@ -86,10 +86,9 @@ impl Notes {
         }
         // A ticket's number was given before; any other new one is the next.
         let given = enter.ticket == Some(number);
-        if new && !given && number.generation == self.life {
-            if number.no <= self.last {
-                self.wrong.push(format!("G10: {member} got number {number} after {}", self.last));
-            }
+        let in_line = new && !given && number.generation == self.life;
+        if in_line && number.no <= self.last {
+            self.wrong.push(format!("G10: {member} got number {number} after {}", self.last));
         }
         if number.generation == self.life {
             self.last = self.last.max(number.no);
