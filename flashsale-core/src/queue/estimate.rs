@@ -15,6 +15,17 @@ pub const SERVED_SLICE: Duration = Duration::from_secs(5);
 /// Two whole slices with movement: less is no measurement.
 const MEASURED_SLICES: usize = 2;
 
+/// The slices that tell how the line moves, from the oldest.
+fn measured(served: &Served, now: Timestamp) -> Vec<u32> {
+    let mut slices: Vec<u32> = served.whole(now).collect();
+    match slices.iter().position(|passed| *passed > 0) {
+        // It moved all the time that is known.
+        Some(0) => slices,
+        Some(began) => slices.split_off(began + 1),
+        None => Vec::new(),
+    }
+}
+
 /// How long it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -32,10 +43,11 @@ pub enum Wait {
 impl Wait {
     /// The wait of one with `ahead` people before him, by how the line moved.
     ///
-    /// Slices before the first movement within the minute are no measurement of a line that has just begun; slices without movement after it are.
+    /// Slices before the first movement within the minute are no measurement of a line that has just begun, nor is the one within which it
+    /// began; slices without movement after it are.
     #[must_use]
     pub fn estimate(ahead: u64, served: &Served, now: Timestamp) -> Self {
-        let slices: Vec<u32> = served.whole(now).skip_while(|passed| *passed == 0).collect();
+        let slices = measured(served, now);
         let moved: u64 = slices.iter().map(|passed| u64::from(*passed)).sum();
         if slices.len() < MEASURED_SLICES || moved == 0 {
             return Self::Unknown;
@@ -57,7 +69,7 @@ impl Wait {
 /// How many places the line passes in a minute, by the same measurement; `None` until there is one.
 #[must_use]
 pub fn per_minute(served: &Served, now: Timestamp) -> Option<u64> {
-    let slices: Vec<u32> = served.whole(now).skip_while(|passed| *passed == 0).collect();
+    let slices = measured(served, now);
     let moved: u64 = slices.iter().map(|passed| u64::from(*passed)).sum();
     let over_ms = slices.len() as u64 * u64::try_from(served.slice().as_millis()).unwrap_or(u64::MAX);
     (slices.len() >= MEASURED_SLICES && moved > 0).then(|| moved * 60_000 / over_ms)
@@ -100,6 +112,8 @@ mod tests {
         assert_eq!(Wait::estimate(5, &nothing, now), Wait::Unknown);
         let (little, now) = served(&[50]);
         assert_eq!(Wait::estimate(5, &little, now), Wait::Unknown);
+        let (two, now) = served(&[50, 50]);
+        assert_eq!(Wait::estimate(5, &two, now), Wait::Unknown, "it began some time within the first slice");
         let (old, now) = served(&[50, 50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(Wait::estimate(5, &old, now), Wait::Unknown, "a line that stands has no pace");
     }
@@ -110,6 +124,13 @@ mod tests {
         let Wait::Measured { about, at_most } = Wait::estimate(99, &steady, now) else { panic!("measured") };
         assert_eq!((about, at_most), (Duration::from_secs(10), Duration::from_secs(10)));
         assert_eq!(per_minute(&steady, now), Some(600));
+    }
+
+    #[test]
+    fn a_line_that_began_late_in_a_slice_is_not_taken_for_a_slow_one() {
+        let (late, now) = served(&[1, 50, 50]);
+        let Wait::Measured { about, .. } = Wait::estimate(99, &late, now) else { panic!("measured") };
+        assert_eq!((about, per_minute(&late, now)), (Duration::from_secs(10), Some(600)));
     }
 
     #[test]
