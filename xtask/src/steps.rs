@@ -42,6 +42,16 @@ const STEPS: &[Step] = &[
         run: load_redis_two,
     },
     Step {
+        name: "load-room",
+        says: "a waiting room under a burst, an order of arrival through it, and a waitlist, each audited",
+        run: load_room,
+    },
+    Step {
+        name: "load-room-two",
+        says: "the burst before a waiting room at two servers on one Redis",
+        run: |root| load(root, &["room-burst", "--members", "1500", "--redis", "--servers", "2"]),
+    },
+    Step {
         name: "load-postgres",
         says: "50,000 members, 500 units, two servers on one PostgreSQL that is killed in the middle",
         run: |root| load_sql(root, "event-500", "postgres"),
@@ -176,6 +186,12 @@ fn load_redis(root: &Path) -> Result<(), String> {
 
 fn load_redis_two(root: &Path) -> Result<(), String> {
     load(root, &["coupon-1000", "--redis", "--servers", "2"])
+}
+
+fn load_room(root: &Path) -> Result<(), String> {
+    load(root, &["room-burst", "--members", "1500"])?;
+    load(root, &["fair-room"])?;
+    load(root, &["restock"])
 }
 
 fn load_sql(root: &Path, scenario: &str, database: &str) -> Result<(), String> {

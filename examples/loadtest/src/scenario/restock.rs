@@ -28,8 +28,8 @@ const WAITERS: usize = 50;
 /// Who presses for a unit meanwhile, and how long each rests in between.
 const PUBLIC: usize = 8;
 const REST: Duration = Duration::from_millis(5);
-/// How long a member has to take an offer: as short as it can be, so that those who let it lapse do so within the run.
-pub(super) const OFFER_WITHIN_S: u64 = 2;
+/// How long a member has to take an offer: so short that nine lapse within the run, and longer than it takes until all ten are made.
+pub(super) const OFFER_WITHIN_S: u64 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long it may take until the last unit is taken: ten times as long as the offers that lapse one after the other.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,6 +42,8 @@ struct Play {
     sale: String,
     suffix: String,
     pool: Arc<Pool>,
+    /// Set once all units are offered: nobody takes his before.
+    all_held: AtomicBool,
     taken: AtomicUsize,
     over: AtomicBool,
 }
@@ -106,8 +108,8 @@ pub(super) async fn play(stage: &Stage) -> Result<Played, Failure> {
     let (mut client, began) = (Client::new(stage.first()), Instant::now());
     let pool = Pool::gather(&stage.servers, WAITERS / 2, stage.watch.clone()).await;
     let (sale, suffix) = (stage.named("restock"), stage.suffix.clone());
-    let (taken, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let play = Arc::new(Play { sale, suffix, pool, taken, over });
+    let (all_held, taken, over) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
+    let play = Arc::new(Play { sale, suffix, pool, all_held, taken, over });
     let terms = json!({
         "id": play.sale, "hold_ms": 10_000, "pay_within_s": 60,
         "items": [{ "id": "unit", "total": UNITS, "price": 10_000, "per_buyer": 1 }],
@@ -225,7 +227,8 @@ async fn wait(play: &Play, n: usize) -> Result<Option<String>, Failure> {
         let look = Call::get(path("/v1/offers")).by(&member);
         let told: Offers = play.insist("a look at offers", &look, 200).await?.json()?;
         // His time runs from when he was told: before that he knows nothing of it.
-        if let Some(offer) = told.offers.iter().find(|offer| offer.until.is_some()) {
+        let told = told.offers.iter().find(|offer| offer.until.is_some());
+        if let Some(offer) = told.filter(|_| play.all_held.load(Ordering::Relaxed)) {
             let accept = Call::post(path(&format!("/v1/offers/{}/accept", offer.id)), Bytes::new());
             let accept = accept.by(&member).keyed("accept-once");
             let order: Named = play.insist("an offer that is taken", &accept, 202).await?.json()?;
@@ -241,21 +244,23 @@ async fn wait(play: &Play, n: usize) -> Result<Option<String>, Failure> {
 
 /// Some buyers return what they paid for, and an operator adds the rest.
 async fn come_back(stage: &Stage, play: &Play, bought: &[(String, String)]) -> Result<(), Failure> {
-    let adjust = json(&json!({ "by": UNITS - RETURNED, "reason": "found behind the shelf" }));
-    let adjust = Call::post(path(&format!("/ops/v1/sales/{}/items/unit/adjustments", play.sale)), adjust);
-    play.insist("an adjustment", &adjust.by("operator").keyed(&stage.named("adjust-once")), 200).await?;
     for (member, order) in &bought[..RETURNED] {
         let back = Call::post(path(&format!("/v1/orders/{order}/return")), Bytes::new());
         play.insist("a return", &back.by(member).keyed("return-once"), 202).await?;
     }
+    let adjust = json(&json!({ "by": UNITS - RETURNED, "reason": "found behind the shelf" }));
+    let adjust = Call::post(path(&format!("/ops/v1/sales/{}/items/unit/adjustments", play.sale)), adjust);
+    play.insist("an adjustment", &adjust.by("operator").keyed(&stage.named("adjust-once")), 200).await?;
     Ok(())
 }
 
-/// The most offers that were held at once, until the last is taken.
+/// The most offers that were held at once, until the last is taken. Lets them be taken once all are held, or cannot be any more.
 async fn most_held(stage: &Stage, play: &Play) -> Result<u64, Failure> {
-    let mut most = 0;
+    let (mut most, began) = (0, Instant::now());
     while !play.is_over() {
         most = most.max(stage.ledger.offered(&play.sale).await?);
+        let late = began.elapsed() > Duration::from_secs(2 * OFFER_WITHIN_S);
+        play.all_held.fetch_or(most >= UNITS as u64 || late, Ordering::Relaxed);
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(most)

@@ -38,9 +38,12 @@ const ABSENT_AFTER_S: u64 = 4;
 const CLOSES_WITHIN: Duration = Duration::from_secs(20);
 /// How often somebody comes meanwhile: a fifth of what would keep it open.
 const TRICKLE: Duration = Duration::from_millis(200);
-/// The error in seconds that nine of ten waits that were told may have, or the part of the wait that came: whichever is kept.
+/// The error that nine of ten waits may have when they are first told, in seconds or as a part of the wait that came: whichever is kept. The line of this
+/// scenario gets twice as fast while they wait, once absentees are known as such; what was measured before that is told too long.
 const ERROR_P90_S: f64 = 3.0;
-const ERROR_P90: f64 = 0.5;
+const ERROR_P90: f64 = 0.75;
+/// The least part of the waiters who must not wait longer than they were told at most.
+const WITHIN_MOST: f64 = 0.9;
 
 /// Plays it.
 pub(in crate::scenario) async fn play(stage: &Stage) -> Result<Played, Failure> {
@@ -89,7 +92,7 @@ pub(in crate::scenario) async fn play(stage: &Stage) -> Result<Played, Failure> 
     identities.extend(of_turns(&lives, &frames));
     identities.extend(of_worthless(&worthless));
     identities.extend(of_orders(&lives, &tally, &buyers, ended.confirmed, EARLY + LATE));
-    identities.push(of_estimate(estimate));
+    identities.extend(of_estimate(estimate));
     let left = lives.iter().filter(|life| matches!(life.end, End::Left | End::Away)).count() as u64;
     let received = Received { orders: tally.won.iter().map(|won| won.id.clone()).collect(), ..Received::default() };
     Ok(Played { tally, ended, left, scope, received, settled, identities, estimate })
@@ -103,6 +106,7 @@ async fn straight_through(rush: &Arc<Rush>, stem: &str, members: usize) -> Vec<S
         let reply = rush.pool.ask(&rush.before.join(&member)).await;
         let place = reply.json::<Place>().ok().filter(|place| place.status == "not_needed");
         let Some(admission) = place.and_then(|place| place.admission) else { continue };
+        rush.lend(&admission);
         if rush.buy(n, &member, &admission.token).await {
             through.push(member);
         }
@@ -248,17 +252,23 @@ fn of_orders(lives: &[Life], tally: &Tally, buyers: &[String], confirmed: u64, s
     ]
 }
 
-/// What waiters were told was near what came.
-fn of_estimate(estimate: Option<EstimateError>) -> Identity {
-    let name = format!("nine of ten waits are told to {ERROR_P90_S} s or to {:.0} %", ERROR_P90 * 100.0);
-    match estimate {
-        None => Identity::new(name, true, "nobody waited long enough to be told"),
-        Some(error) => Identity::new(
-            name,
-            error.p90_s <= ERROR_P90_S || error.p90 <= ERROR_P90,
-            format!("{} s, {:.0} %, of {} waiters", error.p90_s, error.p90 * 100.0, error.waiters),
+/// What waiters were told was near what came, and not shorter.
+fn of_estimate(estimate: Option<EstimateError>) -> Vec<Identity> {
+    // A small crowd is through before its pace is measured.
+    let Some(error) = estimate else { return vec![] };
+    let EstimateError { waiters, p90_s, p90, within_most, .. } = error;
+    vec![
+        Identity::new(
+            format!("nine of ten waits are told to {ERROR_P90_S} s or to {:.0} %", ERROR_P90 * 100.0),
+            p90_s <= ERROR_P90_S || p90 <= ERROR_P90,
+            format!("{p90_s} s, {:.0} %, of {waiters} waiters", p90 * 100.0),
         ),
-    }
+        Identity::new(
+            "nine of ten wait no longer than they were told at most",
+            within_most >= WITHIN_MOST,
+            format!("{:.0} %", within_most * 100.0),
+        ),
+    ]
 }
 
 #[cfg(test)]
@@ -300,9 +310,14 @@ mod tests {
 
     #[test]
     fn a_wait_that_was_told_wrong_is_seen() {
-        let error = |p90_s, p90| EstimateError { waiters: 9, p50_s: 0.0, p90_s, p50: 0.0, p90, within_most: 1.0 };
-        assert!(of_estimate(Some(error(2.9, 0.9))).holds);
-        assert!(of_estimate(Some(error(9.0, 0.2))).holds);
-        assert!(!of_estimate(Some(error(9.0, 0.9))).holds);
+        let holds = |p90_s, p90, within_most| {
+            let error = EstimateError { waiters: 9, p50_s: 0.0, p90_s, p50: 0.0, p90, within_most };
+            of_estimate(Some(error)).iter().map(|identity| identity.holds).collect::<Vec<_>>()
+        };
+        assert_eq!(holds(2.9, 0.9, 1.0), [true, true]);
+        assert_eq!(holds(9.0, 0.2, 0.9), [true, true]);
+        assert_eq!(holds(9.0, 0.9, 1.0), [false, true]);
+        assert_eq!(holds(1.0, 0.1, 0.8), [true, false]);
+        assert!(of_estimate(None).is_empty());
     }
 }

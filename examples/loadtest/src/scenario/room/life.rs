@@ -164,6 +164,11 @@ impl Rush {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets others try this admission.
+    pub(super) fn lend(&self, admission: &Admission) {
+        *self.lent() = Some(admission.token.clone());
+    }
+
     pub(super) fn member(&self, stem: &str, n: usize) -> String {
         format!("{stem}{n}{}", self.suffix)
     }
@@ -223,7 +228,7 @@ impl Rush {
         }
         let Some(admission) = self.wait(n, place, &mut life).await else { return life };
         life.turn = Some(Turn { granted_ms: admission.until.0 - self.turn_ms, seen_ms: admission.server_time.0 });
-        *self.lent() = Some(admission.token.clone());
+        self.lend(&admission);
         life.end = match role {
             Role::Lapses => self.come_too_late(n, &life.member, &admission).await,
             Role::Returns => self.give_back(n, &mut life, &admission).await,
