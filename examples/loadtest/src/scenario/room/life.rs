@@ -96,8 +96,10 @@ pub(super) struct Life {
     pub(super) member: String,
     /// The join that gave him his place.
     pub(super) joined: Option<Joined>,
-    /// Every number that he was told.
+    /// Every number that he was told of his place.
     pub(super) numbers: Vec<u64>,
+    /// The number of an earlier place, whose turn came and went.
+    pub(super) earlier: Option<u64>,
     /// What he was told first of a wait that was measured, and when.
     told: Option<(i64, f64, f64)>,
     pub(super) turn: Option<Turn>,
@@ -105,8 +107,8 @@ pub(super) struct Life {
 }
 
 impl Life {
-    fn new(member: String) -> Self {
-        Self { member, joined: None, numbers: Vec::new(), told: None, turn: None, end: End::Waits }
+    pub(super) fn new(member: String) -> Self {
+        Self { member, joined: None, numbers: Vec::new(), earlier: None, told: None, turn: None, end: End::Waits }
     }
 
     /// Whether he was ever let through.
@@ -119,6 +121,12 @@ impl Life {
         let (at_ms, about_s, at_most_s) = self.told?;
         let came_s = (self.turn?.granted_ms - at_ms).max(0) as f64 / 1_000.0;
         Some(Told { about_s, at_most_s, came_s })
+    }
+
+    /// Whether his turn may have come and gone while he was not looking: on a machine that is busy the crowd is long before him.
+    fn may_have_passed(&self, turn_ms: i64) -> bool {
+        let turn = Duration::from_millis(u64::try_from(turn_ms).unwrap_or(0));
+        self.joined.is_some_and(|joined| joined.sent.elapsed() >= turn)
     }
 
     fn hear(&mut self, place: &Place) {
@@ -194,14 +202,29 @@ impl Rush {
         reply
     }
 
+    /// Tries an admission that was used. One that has ended by now may be refused for that, and proves nothing.
+    async fn used(&self, n: usize, member: &str, admission: &Admission) {
+        let reply = self.order(n, member, &format!("used-{n:05}"), Some(&admission.token)).await;
+        if !(reply.code() == "admission_expired" && admission.has_ended()) {
+            self.judge("admission_used", &reply);
+        }
+    }
+
     /// Tries an admission that must be refused with this word.
     async fn worthless(&self, n: usize, member: &str, token: &str, code: &'static str) {
-        let key = format!("{code}-{n}");
-        let reply = self.order(n, member, &key, Some(token)).await;
+        let reply = self.order(n, member, &format!("{code}-{n}"), Some(token)).await;
+        self.judge(code, &reply);
+    }
+
+    fn judge(&self, code: &'static str, reply: &Reply) {
         let mut seen = self.seen();
         let (tried, refused) = seen.worthless.entry(code).or_default();
         *tried += 1;
-        *refused += u64::from(reply.status() == 403 && reply.code() == code);
+        let is_refused = reply.status() == 403 && reply.code() == code;
+        *refused += u64::from(is_refused);
+        if !is_refused {
+            seen.wrong.push(format!("one to be refused as {code} was answered {}", reply.shown()));
+        }
     }
 
     /// Lives a member's life.
@@ -211,7 +234,7 @@ impl Rush {
         if let Some(admission) = place.admission {
             life.end = End::Through;
             if role == Role::Buys {
-                self.buy(n, &life.member, &admission.token).await;
+                self.buy(n, &life.member, &admission).await;
             }
             return life;
         }
@@ -276,7 +299,7 @@ impl Rush {
             let place: Place = self.read("a join", &reply)?;
             life.hear(&place);
             if reply.status() == 201 {
-                if life.joined.is_some() && reply.asked.repeats == 0 {
+                if life.joined.is_some() && reply.asked.repeats == 0 && !life.may_have_passed(self.turn_ms) {
                     self.seen().wrong.push(format!("{member} was given a place twice"));
                 }
                 life.joined = place.number.map(|number| joined(&reply, number));
@@ -294,9 +317,14 @@ impl Rush {
         match n % SOME {
             2 => {
                 let reply = self.pool.ask(&self.before.join(&life.member)).await;
-                if self.due("a second join", &reply, &[200])
+                let anew = reply.status() == 201 && life.may_have_passed(self.turn_ms);
+                if (anew || self.due("a second join", &reply, &[200]))
                     && let Some(place) = self.read::<Place>("a second join", &reply)
                 {
+                    if anew {
+                        life.earlier = life.numbers.drain(..).next();
+                        life.joined = place.number.map(|number| joined(&reply, number));
+                    }
                     life.hear(&place);
                 }
             }
@@ -322,6 +350,7 @@ impl Rush {
         if self.due("a place that was left", &reply, &[200])
             && let Some(place) = self.read::<Place>("a place that was left", &reply)
             && place.status != "left"
+            && !(place.status == "turn_passed" && life.may_have_passed(self.turn_ms))
         {
             self.seen().wrong.push(format!("a place that was left is {}", place.status));
         }
@@ -374,14 +403,17 @@ impl Rush {
         None
     }
 
-    /// Orders; the same key again is the same order.
-    pub(super) async fn buy(&self, n: usize, member: &str, token: &str) -> bool {
+    /// Orders; the same key again is the same order. Whether he came in time: on a machine that is busy a turn may end on the way.
+    pub(super) async fn buy(&self, n: usize, member: &str, admission: &Admission) -> bool {
         let key = format!("order-{n:05}");
-        let reply = self.order(n, member, &key, Some(token)).await;
+        let reply = self.order(n, member, &key, Some(&admission.token)).await;
+        if reply.code() == "admission_expired" && admission.has_ended() {
+            return false;
+        }
         if !self.due("an order with an admission", &reply, &[202]) {
             return false;
         }
-        let again = self.pool.ask(&self.before.order(member, &key).admitted_by(token)).await;
+        let again = self.pool.ask(&self.before.order(member, &key).admitted_by(&admission.token)).await;
         if self.due("the same order again", &again, &[202]) && named(&again) != named(&reply) {
             self.seen().wrong.push(format!("the same order again is another one: {:?}", named(&again)));
         }
@@ -392,33 +424,32 @@ impl Rush {
     async fn use_it(&self, n: usize, member: &str, admission: &Admission) -> End {
         if n.is_multiple_of(SOME) {
             let reply = self.pool.ask(&self.before.admission(member)).await;
-            if self.due("an admission from another tab", &reply, &[200])
+            if !admission.has_ended()
+                && self.due("an admission from another tab", &reply, &[200])
                 && let Some(again) = self.read::<Admission>("an admission", &reply)
                 && again.until != admission.until
             {
                 self.seen().wrong.push("an admission from another tab ends at another time".to_owned());
             }
         }
-        if !self.buy(n, member, &admission.token).await {
-            return End::GaveUp;
+        if !self.buy(n, member, admission).await {
+            return End::Passed;
         }
-        if n % SOME == 5 && self.is_finished(member, admission).await {
-            self.worthless(n, member, &admission.token, "admission_used").await;
+        if n % SOME == 5 && self.is_finished(member).await {
+            self.used(n, member, admission).await;
         }
         End::Bought
     }
 
-    /// Whether a turn was ended by its order, before its own end.
-    async fn is_finished(&self, member: &str, admission: &Admission) -> bool {
+    /// Whether a turn was ended by its order.
+    async fn is_finished(&self, member: &str) -> bool {
         let began = Instant::now();
         while began.elapsed() < END {
             let reply = self.pool.ask(&self.before.place(member)).await;
             let Some(place) = self.read::<Place>("a place", &reply) else { return false };
-            // What has ended by itself is refused for that.
-            let lasts = place.server_time.0 + 500 < admission.until.0;
             match place.status.as_str() {
-                "finished" => return lasts,
-                _ if lasts => tokio::time::sleep(LOOK_EVERY).await,
+                "finished" => return true,
+                "your_turn" => tokio::time::sleep(LOOK_EVERY).await,
                 _ => return false,
             }
         }
@@ -434,7 +465,7 @@ impl Rush {
 
     async fn give_back(&self, n: usize, life: &mut Life, admission: &Admission) -> End {
         self.leave(life).await;
-        self.worthless(n, &life.member, &admission.token, "admission_used").await;
+        self.used(n, &life.member, admission).await;
         End::GaveUp
     }
 }

@@ -88,6 +88,13 @@ struct Admission {
     server_time: Ms,
 }
 
+impl Admission {
+    /// Whether it is over. Servers run on this machine, so its clock is theirs.
+    fn has_ended(&self) -> bool {
+        std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() >= u128::try_from(self.until.0).unwrap_or(0)
+    }
+}
+
 /// How long it takes, as it is told.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 struct Wait {
