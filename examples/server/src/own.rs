@@ -95,7 +95,8 @@ impl Own {
 
     /// Makes a table if it is not there. Who may not make tables may use one that is there.
     pub(crate) async fn table(&self, table: &Table) -> Result<(), BackendError> {
-        if with!(self, pool => sqlx::query(table.there).fetch_all(pool).await.is_ok()) {
+        let is_there = async || with!(self, pool => sqlx::query(table.there).fetch_all(pool).await.is_ok());
+        if is_there().await {
             return Ok(());
         }
         let text = match self {
@@ -104,8 +105,8 @@ impl Own {
             Self::MySql(_) => table.mysql,
         };
         match with!(self, pool => sqlx::query(text).execute(pool).await.map(drop)) {
-            // Two servers that start together: the other one has just made it.
-            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => Ok(()),
+            // Two servers that start together: the other one has just made it. PostgreSQL has several errors for that.
+            Err(_) if is_there().await => Ok(()),
             made => made.map_err(|error| failed("own.table", &error)),
         }
     }
