@@ -1,7 +1,7 @@
 //! The door: whether a request is let through, by its admission or by the room.
 //!
 //! Owns the order in which a request's values are looked at. [`admitted`](crate::admitted) does it before whole routes; a service that learns only from a
-//! request's body which room stands before it calls [`knock`] itself.
+//! request's body which room stands before it calls [`knock`] itself, or its two halves.
 
 use axum::http::HeaderMap;
 use flashsale_core::engine::{Admission, Entrance, PlaceView};
@@ -43,7 +43,7 @@ pub enum Stopped {
     Failed(BackendError),
 }
 
-/// Lets a member through, or says why not. One without an admission enters the room: he is through if the door is closed or it is his turn.
+/// Lets a member through, or says why not: by the admission that came with his request ([`shown`]), else by the room ([`entered`]).
 ///
 /// # Errors
 /// [`Stopped`].
@@ -56,18 +56,41 @@ pub async fn knock(
     headers: &HeaderMap,
     confirm: Confirm,
 ) -> Result<Through, Stopped> {
+    match shown(room, member, headers, confirm).await? {
+        Some(claim) => Ok(Through { claim, given: None }),
+        None => entered(room, member, headers).await,
+    }
+}
+
+/// The admission that came with a request, if it is worth something; `None` if none came. The room is not entered.
+///
+/// # Errors
+/// [`Stopped::Token`] for one in the header that is worth nothing; one in the cookie like that is as none. [`Stopped::Failed`].
+pub async fn shown(
+    room: &WaitingRoom,
+    member: &BuyerId,
+    headers: &HeaderMap,
+    confirm: Confirm,
+) -> Result<Option<Claim>, Stopped> {
     if let Some(token) = Carries::Admission.in_header(headers) {
         return match check(room, token, member, confirm).await {
-            Ok(claim) => Ok(Through { claim, given: None }),
+            Ok(claim) => Ok(Some(claim)),
             Err(Error::Refused(refusal)) => Err(Stopped::Token(refusal)),
             Err(Error::Backend(error)) => Err(Stopped::Failed(error)),
         };
     }
-    if let Some(token) = Carries::Admission.in_cookie(room.id(), headers)
-        && let Ok(claim) = check(room, token, member, confirm).await
-    {
-        return Ok(Through { claim, given: None });
-    }
+    let Some(token) = Carries::Admission.in_cookie(room.id(), headers) else { return Ok(None) };
+    Ok(check(room, token, member, confirm).await.ok())
+}
+
+/// Has a member without an admission enter the room: he is through if the door is closed or it is his turn.
+///
+/// # Errors
+/// [`Stopped`].
+///
+/// # Cancel safety
+/// Dropping the future tears nothing; a repeat finds the place.
+pub async fn entered(room: &WaitingRoom, member: &BuyerId, headers: &HeaderMap) -> Result<Through, Stopped> {
     let given = |admission: Admission| {
         let (number, until) = (admission.number, admission.until);
         let claim = Claim { room: room.id().clone(), member: member.clone(), number, until };
@@ -79,11 +102,14 @@ pub async fn knock(
         Err(Error::Refused(refusal)) => return Err(Stopped::Refused(refusal)),
         Err(Error::Backend(error)) => return Err(Stopped::Failed(error)),
     };
-    // It is his turn, and the admission was lost on the way, or this is another tab.
-    if matches!(view.place.standing, Standing::Turn(_))
-        && let Ok(admission) = room.admission(member).await
-    {
-        return Ok(given(admission));
+    if matches!(view.place.standing, Standing::Turn(_)) {
+        // The admission was lost on the way, or this is another tab.
+        match room.admission(member).await {
+            Ok(admission) => return Ok(given(admission)),
+            Err(Error::Backend(error)) => return Err(Stopped::Failed(error)),
+            // It went by in between.
+            Err(Error::Refused(_)) => {}
+        }
     }
     Err(Stopped::Waits(Box::new(view)))
 }

@@ -39,7 +39,7 @@ mod stream;
 mod token;
 mod told;
 
-pub use door::{Confirm, Stopped, Through, knock};
+pub use door::{Confirm, Stopped, Through, entered, knock, shown};
 pub use layer::{Admit, Admitted, admitted};
 pub use problem::Problem;
 pub use routes::room_routes;

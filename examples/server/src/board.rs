@@ -215,7 +215,7 @@ impl Board {
         let mut sales = flash.stock.sales().await?;
         sales.retain(|id| !id.as_str().contains(WINDOW_MARK));
         // After the sales: a room is written down before its sale, so no sale is shown whose room is not known.
-        self.book.take_in(flash).await?;
+        self.book.take_in(flash, now).await?;
         let mut pulse = Pulse::Answers;
         for id in &sales {
             let level = ask(flash, id, &mut pulse).await;
@@ -240,7 +240,7 @@ impl Board {
         if self.searches.load(Ordering::Acquire) == begun {
             self.searches.fetch_add(1, Ordering::AcqRel);
             let sales = flash.stock.sales().await?;
-            self.book.take_in(flash).await?;
+            self.book.take_in(flash, now).await?;
             for id in sales {
                 if !id.as_str().contains(WINDOW_MARK) && self.face(&id).is_none() {
                     self.renew_one(flash, &id, None, now, 0).await?;

@@ -179,3 +179,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
         read.map(|Path(name)| Self(name)).map_err(|bad| Problem::new("malformed", bad.body_text()))
     }
 }
+
+/// The two names in a path.
+#[derive(Debug)]
+pub(crate) struct Names(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, state).await;
+        read.map(|Path((one, two))| Self(one, two)).map_err(|bad| Problem::new("malformed", bad.body_text()))
+    }
+}

@@ -148,6 +148,7 @@ phrases! {
     Minutes: "{} min", "{}분";
 
     Room: "Waiting room", "대기실";
+    SaleOver: "The sale is over.", "판매가 끝났습니다.";
     RoomClosed: "Nobody has to wait right now.", "지금은 기다리지 않아도 됩니다.";
     RoomOpen: "Many people want this now. Take a place: all are let through in the order of arrival.", "지금 많은 분이 몰려 있습니다. 줄을 서시면 도착한 순서대로 들어가실 수 있습니다.";
     RoomWaiting: "{} people wait.", "{}명이 기다리고 있습니다.";

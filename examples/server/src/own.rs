@@ -55,14 +55,20 @@ pub(crate) struct Table {
     pub(crate) mysql: &'static str,
 }
 
-/// A table of the server's own does not answer. Nothing of it is told: a message of the database may have an address or a secret in it.
+/// What of the database's codes wants a person: no such table, no right, no such statement (classes 28 and 42 of SQLSTATE; SQLite's 1). All else passes.
+fn wants_a_person(code: &str) -> bool {
+    code.starts_with("28") || code.starts_with("42") || code == "1"
+}
+
+/// A table of the server's own does not answer. Nothing of it is told but the code: a message of the database may have an address or a secret in it.
 pub(crate) fn failed(operation: &'static str, error: &sqlx::Error) -> BackendError {
+    let code = error.as_database_error().and_then(|error| error.code().map(String::from));
     let kind = match error {
-        sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } => ErrorKind::Misconfigured,
+        sqlx::Error::ColumnDecode { .. } => ErrorKind::Misconfigured,
+        sqlx::Error::Database(_) if code.as_deref().is_none_or(wants_a_person) => ErrorKind::Misconfigured,
         _ => ErrorKind::Unavailable,
     };
-    let why = error.as_database_error().and_then(|error| error.code().map(String::from));
-    BackendError::new(kind, operation, why.map_or_else(|| "no answer".to_owned(), |code| format!("error {code}")))
+    BackendError::new(kind, operation, code.map_or_else(|| "no answer".to_owned(), |code| format!("error {code}")))
 }
 
 impl Own {

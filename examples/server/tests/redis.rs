@@ -242,3 +242,20 @@ async fn two_servers_have_one_room_on_redis_and_an_admission_is_used_once_on_eit
     first.close().await;
     second.close().await;
 }
+
+#[tokio::test]
+async fn what_was_accepted_is_paid_while_redis_is_away() {
+    let redis = Redis::start(RedisOptions::default());
+    let url = redis.url();
+    let shop = Shop::with(&[on(&url), vec![("payment.latency-ms", "300"), ("payment.lanes", "4")]].concat()).await;
+    shop.sale("s", 24, 1).await;
+    for n in 0..24 {
+        assert_eq!(insist(&shop, "s", &format!("m{n}")).await.0.status, 202);
+    }
+    redis.kill9();
+    // More facts than a relay has under way: no consumer may wait for Redis.
+    for n in 0..24 {
+        shop.until(&format!("m{n}~order-0001"), "confirmed").await;
+    }
+    shop.close().await;
+}

@@ -131,9 +131,27 @@ async fn a_winner_s_repeat_gets_his_answer_when_his_turn_is_long_over() {
         assert_eq!((again.status, again.header("idempotency-replayed")), (202, Some("true")), "{token:?}");
         assert_eq!(again.json()["id"], won.json()["id"]);
     }
+    assert_eq!(place(&shop, "drop", "ann").await["status"], "finished", "a repeat takes no place");
     // The same key for something else is told so, not sent to wait.
     let reused = shop.send(buy("drop", "ann", "ann-key-1", 2, None)).await;
     assert_eq!(reused.problem(), (422, "key_reused".to_owned()));
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_decided_for_another_sale_opens_no_door() {
+    let shop = Shop::open().await;
+    shop.sale("plain", 10, 2).await;
+    sale(&shop, "drop", 10, json!({ "open_above": 0, "mode": "hold" })).await;
+    join(&shop, "drop", "ann").await;
+    assert_eq!(shop.order("plain", "unit", "bob", "bob-key-1").await.status, 202);
+    let before = shop.ledger().await;
+    let reused = shop.send(buy("drop", "bob", "bob-key-1", 1, None)).await;
+    assert_eq!(reused.problem(), (422, "key_reused".to_owned()));
+    assert_eq!(shop.ledger().await, before);
+    let shown = shop.get("/v1/sales/drop").await.json();
+    assert_eq!(shown["items"][0]["held"], 0, "nothing is held from outside the room");
+    assert_eq!(shop.send(Request::get("/v1/sales/drop/place").by("bob")).await.status, 404, "nor has he a place");
     shop.close().await;
 }
 
@@ -201,7 +219,12 @@ async fn an_operator_holds_the_room_speaks_to_it_and_lets_it_go_on() {
     let levels = shop.get("/ops/v1/rooms/drop").await.json();
     assert_eq!((&levels["inside"], &levels["issued"], &levels["open"]), (&json!(1), &json!(1), &json!(true)));
     // Out of the way: who waits is through, and so is everybody.
+    shop.send(put(json!({ "mode": "hold" }))).await;
+    join(&shop, "drop", "carl").await;
     shop.send(put(json!({ "mode": "off" }))).await;
+    turn(&shop, "drop", "carl").await;
+    let page = || shop.send(Request::get("/sales/drop/room").header("cookie", "member=carl"));
+    while !page().await.text().contains("Nobody has to wait right now.") {}
     assert_eq!(join(&shop, "drop", "bob").await.json()["status"], "not_needed");
     shop.close().await;
 }
@@ -211,7 +234,9 @@ async fn a_room_can_be_put_before_a_sale_that_sells_and_outlives_the_server() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let shop = Shop::over(directory.clone(), &[]).await;
     shop.sale("drop", 10, 2).await;
-    assert_eq!(shop.get("/ops/v1/rooms/drop").await.problem(), (404, "unknown_room".to_owned()));
+    let bad = Request::post("/ops/v1/rooms/drop", r#"{"capacity":0}"#).method("PUT");
+    assert_eq!(shop.send(bad).await.problem(), (422, "room_terms".to_owned()));
+    assert_eq!(shop.get("/ops/v1/rooms/drop").await.problem(), (404, "unknown_room".to_owned()), "it made none");
     let put = Request::post("/ops/v1/rooms/drop", r#"{"mode":"hold"}"#).method("PUT");
     assert_eq!(shop.send(put).await.status, 200);
     let ticket = join(&shop, "drop", "ann").await.json()["ticket"].as_str().unwrap().to_owned();
@@ -256,6 +281,7 @@ async fn a_room_s_terms_out_of_bounds_are_refused_and_nothing_is_written() {
         (json!({ "capacity": 0 }), "room_terms"),
         (json!({ "close_below": 600 }), "room_terms"),
         (json!({ "turn_s": 0 }), "room_terms"),
+        (json!({ "prejoin_s": 60 }), "room_terms"),
         (json!({ "capacitee": 1 }), "invalid"),
         (json!({ "mode": "ajar" }), "invalid"),
         (json!([]), "invalid"),

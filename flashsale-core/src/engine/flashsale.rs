@@ -82,7 +82,7 @@ impl FlashSale {
         };
         let saga: Arc<dyn Consumer> = Arc::new(SagaConsumer::new(driver.clone(), ports.payment.clone()));
         let notices: Arc<dyn Consumer> = Arc::new(NoticesConsumer(desk.clone()));
-        let turns: Arc<dyn Consumer> = Arc::new(TurnsConsumer(rooms.clone()));
+        let turns: Arc<dyn Consumer> = Arc::new(TurnsConsumer::new(rooms.clone()));
         let consumers: Consumers = Arc::new(Mutex::new(vec![saga, notices, turns]));
         let events = Events { consumers: consumers.clone(), ports: ports.clone() };
         let letters = Letters::new(ports.dead.clone(), consumers);

@@ -85,6 +85,11 @@ impl Rooms {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(room).cloned()
     }
 
+    /// Knows a room no longer: this server lets nobody through in it. Its people stay in the store.
+    pub fn put_away(&self, room: &RoomId) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(room);
+    }
+
     /// All rooms that this server knows.
     #[must_use]
     pub fn all(&self) -> Vec<WaitingRoom> {
@@ -96,7 +101,7 @@ impl Rooms {
     /// # Errors
     /// [`BackendError`].
     pub async fn forget(&self, room: &RoomId) -> Result<(), BackendError> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(room);
+        self.put_away(room);
         self.store.forget(room).await
     }
 

@@ -1,6 +1,7 @@
 //! Turns end when their members have what they came for: an order in the ledger frees its buyer's capacity in the room before the sale.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,16 +18,28 @@ use crate::time::Timestamp;
 /// How far the clocks of ledger and room may be apart. A turn that begins later than this after an order is another one.
 const SKEW: Duration = Duration::from_secs(2);
 
-/// The rooms' consumer.
+/// How long a store that does not answer is left alone.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// The rooms' consumer. A turn that it does not end goes by in its own time, so it holds nothing up: where the store of rooms does not answer, the event is taken
+/// up all the same.
 #[derive(Debug)]
-pub(crate) struct TurnsConsumer(pub(crate) Rooms);
+pub(crate) struct TurnsConsumer {
+    rooms: Rooms,
+    /// Until when the store is not asked, in milliseconds.
+    silent_until: AtomicI64,
+}
 
 impl TurnsConsumer {
     pub(crate) const GROUP: &'static str = "queue";
 
+    pub(crate) fn new(rooms: Rooms) -> Self {
+        Self { rooms, silent_until: AtomicI64::new(0) }
+    }
+
     /// Ends the turns of members who ordered then: two steps of the store, however many they are.
     async fn finish(&self, room: &RoomId, orders: &BTreeMap<BuyerId, Timestamp>) -> Result<(), BackendError> {
-        let Some(room) = self.0.find(room).await? else { return Ok(()) };
+        let Some(room) = self.rooms.find(room).await? else { return Ok(()) };
         let opened = &room.0.store;
         let mut done: Vec<BuyerId> = orders.keys().cloned().collect();
         let told = asked!(opened, place(&done));
@@ -80,7 +93,14 @@ impl Consumer for TurnsConsumer {
             *latest = event.time.max(*latest);
         }
         for (room, orders) in &rooms {
-            self.finish(room, orders).await?;
+            let now = self.rooms.host().now();
+            if now.ms() < self.silent_until.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Err(error) = self.finish(room, orders).await {
+                tracing::warn!(%room, %error, "turns of members who ordered go by in their own time");
+                self.silent_until.store(now.after(SILENT).ms(), Ordering::Relaxed);
+            }
         }
         Ok(())
     }
@@ -158,7 +178,7 @@ mod tests {
         }
 
         async fn take_up(&self, events: &[Event]) {
-            TurnsConsumer(self.rooms.clone()).handle(events).await.unwrap();
+            TurnsConsumer::new(self.rooms.clone()).handle(events).await.unwrap();
         }
     }
 

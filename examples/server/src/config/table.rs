@@ -423,7 +423,7 @@ settings! {
     "room.close_below" room_close_below: u64 = "200" in 0 to 10000000,
         "The room closes when nobody waits and fewer than this arrived within the window; at most `room.open_above`",
         "Well below the other threshold, so that it does not open and close all the time.";
-    "room.admit_per_minute" room_admit_per_minute: u64 = "600" in 1 to 10000000,
+    "room.admit_per_minute" room_admit_per_minute: u64 = "600" in 1 to 1000000,
         "How many are let through in a minute",
         "Ten a second leave a checkout time to breathe; a rehearsal tells what yours can take.";
     "room.capacity" room_capacity: u64 = "300" in 1 to 1000000,

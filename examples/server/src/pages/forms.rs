@@ -7,7 +7,7 @@ use axum::extract::{Form, FromRequest, State};
 use axum::http::header::{HOST, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use flashsale_axum::{Stopped, answers};
+use flashsale_axum::answers;
 use flashsale_core::payment::WalletAct;
 use flashsale_core::{
     BuyerId, CampaignId, CouponId, Error, ItemId, Key, Method, Money, OrderId, Quantity, SaleId, WaitingRoom, won,
@@ -22,7 +22,8 @@ use crate::config::Switch;
 use crate::extract::{self, Name, Object};
 use crate::problem::Problem;
 use crate::routes::orders::{LineBody, PlaceBody, load_own, purchase};
-use crate::routes::{rooms, waitlist};
+use crate::routes::rooms::{self, Halted};
+use crate::routes::waitlist;
 
 /// How much a press of the wallet's button puts in.
 const POCKET_MONEY: Money = won(200_000);
@@ -155,8 +156,8 @@ pub(super) async fn buy(State(app): State<App>, Name(id): Name, request: Request
         let purchase = purchase(&app, &who, extract::named_key(&key)?, body).await?;
         match rooms::let_through(&app, &headers, &purchase).await {
             Ok(()) => {}
-            Err(Stopped::Waits(_)) => return Ok(format!("/sales/{sale}/room")),
-            Err(why) => return Err(rooms::stopped(&app, &sale, why)),
+            Err(Halted::Waits(_)) => return Ok(format!("/sales/{sale}/room")),
+            Err(Halted::Told(problem)) => return Err(problem),
         }
         match app.flash().orders.place(&purchase).await {
             Ok(placed) => Ok(format!("/orders/{}", placed.order.id)),
@@ -355,7 +356,7 @@ where
 /// Takes an offer.
 pub(super) async fn take(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Response {
     on_offer(app, id, request, |app, offer| async move {
-        app.flash().waitlist.take(&offer).await?;
+        waitlist::taken(&app, &offer).await?;
         Ok(format!("/orders/{offer}"))
     })
     .await

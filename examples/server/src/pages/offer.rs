@@ -12,11 +12,11 @@ use crate::app::App;
 use crate::extract::{self, Name};
 use crate::language::Phrase;
 use crate::problem::Problem;
-use crate::routes::waitlist::own_offer;
+use crate::routes::waitlist::{own_offer, was_taken};
 
-/// Where an offer stands.
+/// What became of an offer.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stands {
+enum Fate {
     Open,
     Taken,
     Gone,
@@ -28,7 +28,7 @@ struct OfferPage {
     frame: Frame,
     id: String,
     sale: String,
-    stands: Stands,
+    fate: Fate,
     status: String,
     until: Option<String>,
     take: String,
@@ -43,18 +43,20 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
         let (order, _) = app.flash().orders.load(&own_offer(&who, &id)?).await?;
         let order = order.ok_or_else(Problem::not_found)?;
         let line = order.lines.iter().next().ok_or_else(Problem::not_found)?;
-        let (stands, status) = match order.state {
+        let (fate, status) = match order.state {
             OrderState::Offered => {
                 let held = Phrase::OfferHeld.say(frame.language, &[line.item.as_str(), &line.units.to_string()]);
-                (Stands::Open, held)
+                (Fate::Open, held)
             }
-            OrderState::Cancelled | OrderState::Refused => (Stands::Gone, frame.say(Phrase::OfferGone)),
-            _ => (Stands::Taken, frame.say(Phrase::OfferTaken)),
+            OrderState::Cancelled | OrderState::Refused if !was_taken(&app, &order).await? => {
+                (Fate::Gone, frame.say(Phrase::OfferGone))
+            }
+            _ => (Fate::Taken, frame.say(Phrase::OfferTaken)),
         };
         Ok(OfferPage {
             id: order.id.to_string(),
             sale: order.sale.to_string(),
-            stands,
+            fate,
             status,
             until: order.pay_by.map(|at| at.to_string()),
             take: Phrase::OfferTake.say(frame.language, &[&frame.language.money(order.amounts.pays)]),

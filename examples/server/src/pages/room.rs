@@ -13,9 +13,9 @@ use flashsale_core::{BuyerId, SaleId, Timestamp, WaitingRoom};
 use super::show::drawn;
 use super::{Asked, Frame, member, words};
 use crate::app::App;
+use crate::board::Standing as Sells;
 use crate::extract::{self, Name};
 use crate::language::{Language, Phrase};
-use crate::problem::Problem;
 use crate::routes::rooms;
 
 /// When somebody who has no place looks again by himself.
@@ -28,27 +28,23 @@ pub(super) struct RoomLine {
 }
 
 impl RoomLine {
-    pub(super) async fn of(
-        app: &App,
-        sale: &SaleId,
-        who: Option<&BuyerId>,
-        language: Language,
-    ) -> Result<Option<Self>, Problem> {
-        let Some(room) = app.room(sale) else { return Ok(None) };
+    pub(super) async fn of(app: &App, sale: &SaleId, who: Option<&BuyerId>, language: Language) -> Option<Self> {
+        let room = app.room(sale)?;
         let tick = room.ticks().borrow().clone();
-        let Some(tick) = tick.filter(|tick| tick.door.is_open()) else { return Ok(None) };
+        let tick = tick.filter(|tick| tick.door.is_open())?;
+        // A store that is away is no reason not to show the sale.
         let view = match who {
-            Some(who) => room.place(who).await?,
+            Some(who) => room.place(who).await.unwrap_or_default(),
             None => None,
         };
         let waiting = words::count(tick.waiting);
-        Ok(Some(match view.map(|view| view.place.standing) {
+        Some(match view.map(|view| view.place.standing) {
             Some(Standing::Turn(_)) => Self { says: Phrase::YourTurn.say(language, &[]), turn: true },
             Some(Standing::Waiting { ahead } | Standing::Absent { ahead }) => {
                 Self { says: magnitude(ahead, language), turn: false }
             }
             _ => Self { says: Phrase::RoomWaiting.say(language, &[&waiting]), turn: false },
-        }))
+        })
     }
 }
 
@@ -68,6 +64,8 @@ enum Stands {
     Unknown,
     /// Nobody has to wait.
     Closed,
+    /// The sale is over.
+    Over,
     /// He may take a place.
     Outside,
     /// Places are given later.
@@ -189,6 +187,11 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
         let frame = Frame::of(&app, &headers, &uri, &asked);
         let (sale, room) = rooms::before(&app, &id).await?;
         let say = |phrase: Phrase| phrase.say(frame.language, &[]);
+        let face = app.face(&sale).await?;
+        if face.is_some_and(|face| face.standing(app.now()) == Sells::Closed) {
+            let status = say(Phrase::SaleOver);
+            return Ok(RoomPage::new(frame, &sale, Stands::Over, status));
+        }
         let Some(room) = room else {
             let status = say(Phrase::RoomClosed);
             return Ok(RoomPage::new(frame, &sale, Stands::Closed, status));
@@ -200,6 +203,12 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
         if let Some(view) = room.place(&who).await? {
             // It brings the place back if the room's store loses it.
             ticket = answers::ticket_cookie(&room, &view);
+            let waits = matches!(view.place.standing, Standing::Waiting { .. } | Standing::Absent { .. });
+            // Taken out of the way: who waits is through as well.
+            if waits && room.ticks().borrow().as_ref().is_some_and(|tick| !tick.door.is_open()) {
+                let status = say(Phrase::RoomClosed);
+                return Ok(RoomPage::new(frame, &sale, Stands::Closed, status));
+            }
             return Ok(RoomPage::of(frame, &sale, &room, view));
         }
         let levels = room.levels().await?;

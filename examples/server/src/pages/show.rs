@@ -238,13 +238,18 @@ pub(super) async fn sale(State(app): State<App>, Name(id): Name, headers: Header
         // Forms of several items have keys of their own, so a key that promised nothing is offered again only for one.
         let mut sale = SaleCard::of(&face, now, || if several { fresh_key(&app) } else { form_key(&app, &asked) });
         if let Some(who) = &who {
-            for (card, item) in sale.items.iter_mut().zip(&face.items) {
-                let place = app.flash().waitlist.place(&id, &item.item, who).await?;
-                card.wish = place.and_then(|place| WishCard::of(&place, frame.language));
+            let wishes = app.flash().waitlist.wishes(who, ROWS).await?;
+            let open = wishes.into_iter().filter(|wish| wish.sale == id && wish.state.is_open());
+            for wish in open {
+                let place = app.flash().waitlist.place(&id, &wish.item, who).await?;
+                let card = sale.items.iter_mut().find(|card| card.name == wish.item.as_str());
+                if let (Some(card), Some(place)) = (card, place) {
+                    card.wish = WishCard::of(&place, frame.language);
+                }
             }
         }
         Ok(SalePage {
-            room: RoomLine::of(&app, &id, who.as_ref(), frame.language).await?,
+            room: RoomLine::of(&app, &id, who.as_ref(), frame.language).await,
             frame,
             sale,
             campaigns: campaign_cards(&app, who.as_ref()).await?,

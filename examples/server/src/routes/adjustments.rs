@@ -1,10 +1,10 @@
 //! `/ops/v1/sales/{sale}/items/{item}/adjustments`: more or fewer units, once per key.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use flashsale_core::stock::Change;
-use flashsale_core::{ItemId, SaleId};
+use flashsale_core::stock::{Change, ChangeRefusal};
+use flashsale_core::{Error, ItemId, SaleId};
 use hyper::Request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::{Answer, dev, json};
 use crate::app::App;
-use crate::extract;
+use crate::extract::{self, Names};
 use crate::problem::{At, Problem};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -49,8 +49,8 @@ pub(crate) struct AdjustedView {
 #[utoipa::path(post, path = "/ops/v1/sales/{sale}/items/{item}/adjustments", tag = "operation", request_body = AdjustBody,
     params(("sale" = String, Path), ("item" = String, Path), ("Idempotency-Key" = String, Header)),
     responses((status = 200, body = AdjustedView), (status = 403, description = "switched_off"), (status = 404, description = "unknown_sale, unknown_item"),
-        (status = 409, description = "sale_exists: the key stands for another change"), (status = 410, description = "closed"), (status = 422, description = "terms: with what is possible; invalid")))]
-async fn adjust(State(app): State<App>, Path((sale, item)): Path<(String, String)>, request: Request<Body>) -> Answer {
+        (status = 410, description = "closed"), (status = 422, description = "key_reused; terms: with what is possible; invalid")))]
+async fn adjust(State(app): State<App>, Names(sale, item): Names, request: Request<Body>) -> Answer {
     dev::switched_on(app.config().dev_members)?;
     let (parts, body) = request.into_parts();
     let key = extract::key(&parts.headers)?;
@@ -63,8 +63,13 @@ async fn adjust(State(app): State<App>, Path((sale, item)): Path<(String, String
     app.face(&sale).await?.ok_or_else(unknown)?;
     let no_item = || Problem::new("unknown_item", "the sale has no such item");
     let item = ItemId::new(&item).map_err(|_| no_item())?;
-    app.flash().stock.change(&sale, &key, &Change::Adjust { item: item.clone(), by }).await?;
-    tracing::info!(%sale, %item, by, reason, "units were adjusted");
+    match app.flash().stock.change(&sale, &key, &Change::Adjust { item: item.clone(), by }).await {
+        Err(Error::Refused(ChangeRefusal::Conflict)) => {
+            return Err(Problem::new("key_reused", "this key was used for another change"));
+        }
+        done => done?,
+    }
+    tracing::info!(%sale, %item, by, reason, key = key.as_str(), "an adjustment is made, once for its key");
     let totals = app.flash().stock.totals(&sale).await?.ok_or_else(unknown)?;
     let row = totals.items.into_iter().find(|row| row.item == item).ok_or_else(no_item)?;
     let (total, allocated) = (row.total, row.allocated);

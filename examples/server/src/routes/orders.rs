@@ -114,7 +114,7 @@ pub(crate) struct OrderView<'a> {
     pay_by: Option<At>,
     /// Its place in the payment line, while it stands there; an answer to its placing tells none, because a repeat is told the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<PlaceView>,
+    line: Option<PayPlaceView>,
     /// When it was accepted.
     #[schema(value_type = String)]
     placed_at: At,
@@ -149,7 +149,7 @@ pub(crate) struct AmountsView {
 
 /// A place in the payment line, as of a second ago.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct PlaceView {
+pub(crate) struct PayPlaceView {
     /// How many go before.
     ahead: u64,
     /// How many seconds it takes, as fast as the line moves; null until that is measured.
@@ -203,12 +203,12 @@ impl<'a> OrderView<'a> {
     /// The order as it is now, with its place in the payment line.
     fn in_line(app: &App, order: &'a Order, now: Timestamp) -> Self {
         let place = app.board().pay_place(order, now);
-        let line = place.map(|PayPlace { ahead, about_s }| PlaceView { ahead, about_s });
+        let line = place.map(|PayPlace { ahead, about_s }| PayPlaceView { ahead, about_s });
         Self { line, ..Self::of(order, now) }
     }
 
     /// The order as it was accepted: what every repeat is told.
-    fn accepted(order: &'a Order) -> Self {
+    pub(crate) fn accepted(order: &'a Order) -> Self {
         Self {
             status: OrderState::Accepted.code(),
             reason: None,
@@ -359,7 +359,7 @@ async fn try_place(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Re
     let mut purchase = purchase(app, &buyer, key, body).await?;
     purchase.trace = extract::trace(headers);
     let room = rooms::let_through(app, headers, &purchase).await;
-    room.map_err(|why| rooms::stopped(app, &purchase.sale, why))?;
+    room.map_err(|halted| rooms::problem(&purchase.sale, halted))?;
     if app.config().sale_intake != Intake::Ledger {
         return record(app, &purchase).await;
     }

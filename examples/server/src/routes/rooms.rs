@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use flashsale_axum::{AdmissionTold, NotNeeded, PlaceTold, Stopped, answers};
+use flashsale_core::engine::{PlaceView, Status};
 use flashsale_core::queue::{Levels, Mode, RoomChange, Terms, Wait};
 use flashsale_core::{BuyerId, Purchase, SaleId, WaitingRoom};
 use hyper::Request;
@@ -57,8 +58,8 @@ pub(crate) struct RoomBody {
 }
 
 impl RoomBody {
-    /// These terms, where they say something, over others.
-    pub(crate) fn over(self, mut terms: Terms) -> Terms {
+    /// These terms, where they say something, over others; checked.
+    pub(crate) fn over(self, mut terms: Terms) -> Result<Terms, Problem> {
         fn set<T, U>(place: &mut T, value: Option<U>, to: impl Fn(U) -> T) {
             if let Some(value) = value {
                 *place = to(value);
@@ -76,11 +77,18 @@ impl RoomBody {
         set(&mut terms.turn, self.turn_s, seconds);
         set(&mut terms.extensions, self.extensions, |value| value);
         set(&mut terms.absent_after, self.absent_after_s, seconds);
-        if let (Some(schedule), Some(prejoin)) = (&mut terms.schedule, self.prejoin_s) {
-            schedule.prejoin = seconds(prejoin);
+        match (&mut terms.schedule, self.prejoin_s) {
+            (Some(schedule), Some(prejoin)) => schedule.prejoin = seconds(prejoin),
+            (None, Some(_)) => return Err(Problem::new("room_terms", "prejoin_s: the sale has no window")),
+            (_, None) => {}
         }
-        terms
+        checked(terms)
     }
+}
+
+fn checked(terms: Terms) -> Result<Terms, Problem> {
+    terms.check().map_err(|bad| Problem::new("room_terms", bad.to_string()))?;
+    Ok(terms)
 }
 
 /// The sale of this name, and the room before it.
@@ -92,34 +100,81 @@ pub(crate) async fn before(app: &App, name: &str) -> Result<(SaleId, Option<Wait
     Ok((sale, room))
 }
 
-/// Lets a purchase through the room before its sale, if there is one.
-///
-/// One that was decided before goes through whatever the room says: its repeat is told what was decided, also when its turn is long over.
-pub(crate) async fn let_through(app: &App, headers: &HeaderMap, purchase: &Purchase) -> Result<(), Stopped> {
-    let Some(room) = app.room(&purchase.sale) else { return Ok(()) };
-    let Err(stopped) = flashsale_axum::knock(&room, &purchase.buyer, headers, app.confirm()).await else {
-        return Ok(());
-    };
-    match app.flash().orders.status(&purchase.id()).await {
-        Ok((Some(_), _)) => Ok(()),
-        Ok((None, _)) => Err(stopped),
-        Err(error) => Err(Stopped::Failed(error)),
+/// Why a purchase goes no further.
+pub(crate) enum Halted {
+    /// The member has a place, and it is not his turn.
+    Waits(Box<PlaceView>),
+    /// Anything else.
+    Told(Problem),
+}
+
+impl<T: Into<Problem>> From<T> for Halted {
+    fn from(problem: T) -> Self {
+        Self::Told(problem.into())
     }
 }
 
-/// Why a purchase was not let through.
-pub(crate) fn stopped(app: &App, sale: &SaleId, why: Stopped) -> Problem {
-    let link = format!("/v1/sales/{sale}/place");
-    match why {
-        Stopped::Token(refusal) => Problem::new(refusal.code(), refusal.to_string()).waiting_at(link, None),
+/// Lets a purchase through the room before its sale, if there is one.
+///
+/// By its admission; else, if it was decided before, because its repeat is told what was decided, also when its turn is long over; else by the room. In this
+/// order, so that a repeat takes no place of somebody else's.
+pub(crate) async fn let_through(app: &App, headers: &HeaderMap, purchase: &Purchase) -> Result<(), Halted> {
+    let (sale, buyer) = (&purchase.sale, &purchase.buyer);
+    let Some(room) = app.room(sale) else { return Ok(()) };
+    let shown = match flashsale_axum::shown(&room, buyer, headers, app.confirm()).await {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => None,
+        Err(Stopped::Token(refusal)) => Some(refusal),
+        Err(stopped) => return Err(halted(app, sale, stopped)),
+    };
+    // Behind a closed door the gate knows repeats itself, so that nobody reads the ledger who is let through at once.
+    if (shown.is_some() || room.was_open()) && decided(app, purchase).await? {
+        return Ok(());
+    }
+    if let Some(refusal) = shown {
+        return Err(halted(app, sale, Stopped::Token(refusal)));
+    }
+    match flashsale_axum::entered(&room, buyer, headers).await {
+        Ok(_) => Ok(()),
+        // It has opened since this server last heard of it.
+        Err(Stopped::Waits(_)) if decided(app, purchase).await? => Ok(()),
+        Err(stopped) => Err(halted(app, sale, stopped)),
+    }
+}
+
+/// Whether a purchase was decided before, or is recorded.
+async fn decided(app: &App, purchase: &Purchase) -> Result<bool, Problem> {
+    let of = match app.flash().orders.status(&purchase.id()).await? {
+        (Some(Status::Decided(order)), _) => order.sale.clone(),
+        (Some(Status::Recorded(record)), _) => record.sale.clone(),
+        (None, _) => return Ok(false),
+    };
+    if of == purchase.sale { Ok(true) } else { Err(Problem::new("key_reused", "this key was used for another sale")) }
+}
+
+fn place_link(sale: &SaleId) -> String {
+    format!("/v1/sales/{sale}/place")
+}
+
+fn halted(app: &App, sale: &SaleId, why: Stopped) -> Halted {
+    Halted::Told(match why {
+        Stopped::Waits(view) => return Halted::Waits(view),
+        Stopped::Token(refusal) => Problem::new(refusal.code(), refusal.to_string()).waiting_at(place_link(sale), None),
         Stopped::Refused(refusal) => {
             Problem::new(refusal.code(), refusal.to_string()).retry_after(refusal.retry_after(app.now()))
         }
-        Stopped::Waits(view) => {
-            let detail = "many people want this now: wait for your turn in the room";
-            Problem::new("admission_required", detail).waiting_at(link, Some(PlaceTold::from(*view)))
-        }
         Stopped::Failed(error) => error.into(),
+    })
+}
+
+/// What a program is told whose purchase goes no further.
+pub(crate) fn problem(sale: &SaleId, halted: Halted) -> Problem {
+    match halted {
+        Halted::Told(problem) => problem,
+        Halted::Waits(view) => {
+            let detail = "many people want this now: wait for your turn in the room";
+            Problem::new("admission_required", detail).waiting_at(place_link(sale), Some(PlaceTold::from(*view)))
+        }
     }
 }
 
@@ -284,7 +339,7 @@ struct ChangeBody {
     message: Option<String>,
 }
 
-/// Changes the room before a sale while people wait, for all servers; makes one where none is.
+/// Changes the room before a sale while people wait, for all servers; makes one where none is, of which other servers know within a second.
 #[utoipa::path(put, path = "/ops/v1/rooms/{sale}", tag = "operation", request_body = ChangeBody, params(("sale" = String, Path)),
     responses((status = 200, body = LevelsView), (status = 403, description = "switched_off"), (status = 404, description = "unknown_sale"), (status = 422, description = "room_terms, invalid")))]
 async fn change(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Answer {
@@ -292,20 +347,21 @@ async fn change(State(app): State<App>, Name(id): Name, request: Request<Body>) 
     let (parts, body) = request.into_parts();
     let ChangeBody { mode, per_minute, capacity, message } = extract::json(&app, &parts.headers, body).await?;
     let (sale, known) = before(&app, &id).await?;
+    let message = message.map(|text| Some(text).filter(|text| !text.is_empty()));
+    let change = RoomChange { mode, pace: per_minute.map(pace), capacity, message };
+    let book = &app.wired().book;
     let room = match known {
         Some(room) => room,
         None => {
             let face = app.face(&sale).await?.ok_or_else(|| Problem::new("unknown_sale", "there is no such sale"))?;
-            app.wired().book.add(&sale, &rooms::terms(app.config(), face.window)).await?;
-            app.wired().book.take_in(app.flash()).await?;
-            app.room(&sale).ok_or_else(|| Problem::new("unknown_room", "the room cannot be found again"))?
+            book.add(&sale, &checked(change.to(&rooms::terms(app.config(), face.window)))?).await?;
+            book.take_in(app.flash(), app.now()).await?;
+            app.room(&sale).ok_or_else(|| Problem::new("unknown_room", "the sale has long been over"))?
         }
     };
-    let message = message.map(|text| Some(text).filter(|text| !text.is_empty()));
-    let change = RoomChange { mode, pace: per_minute.map(pace), capacity, message };
     let levels = room.change(&change).await?;
-    // The store goes by it already; written down, it outlives the store.
-    app.wired().book.change(&sale, &levels.terms).await?;
+    // The store goes by it already; written down, it outlives the store. A repeat writes down what a failure here kept from it.
+    book.change(&sale, &levels).await?;
     tracing::info!(%sale, ?change, "a waiting room was changed");
     Ok(json(StatusCode::OK, &LevelsView::of(&sale, &levels)))
 }

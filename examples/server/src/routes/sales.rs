@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flashsale_core::sale::Window;
-use flashsale_core::{Item, ItemId, Money, Quantity, Sale, SaleId, Timestamp};
+use flashsale_core::{Error, Item, ItemId, Money, Quantity, Sale, SaleId, Timestamp};
 use hyper::Request;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,9 +21,10 @@ use crate::app::App;
 use crate::board::{Face, WINDOW_MARK, Watching};
 use crate::extract::{self, Name, Object};
 use crate::problem::{At, Problem};
+use crate::rooms::{self, Added};
 use crate::routes::dev;
 use crate::routes::rooms::RoomBody;
-use crate::{rooms, stream};
+use crate::stream;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(show)).routes(routes!(watch))
@@ -290,17 +291,25 @@ async fn create(State(app): State<App>, request: Request<Body>) -> Answer {
         items: items.collect(),
     };
     sale.check().map_err(|bad| Problem::new("terms", bad.to_string()))?;
+    let mut added = Added::Before;
     if let Some(Object(room)) = body.room {
-        let terms = room.over(rooms::terms(config, sale.window));
-        terms.check().map_err(|bad| Problem::new("room_terms", bad.to_string()))?;
-        match app.flash().stock.totals(&sale.id).await? {
+        let terms = room.over(rooms::terms(config, sale.window))?;
+        let (book, flash) = (&app.wired().book, app.flash());
+        // Another server may have written it down a moment ago.
+        book.take_in(flash, app.now()).await?;
+        match flash.stock.totals(&sale.id).await? {
             // Before the sale: nobody finds it without its room.
-            None => app.wired().book.add(&sale.id, &terms).await?,
+            None => added = book.add(&sale.id, &terms).await?,
             Some(_) if app.room(&sale.id).is_some() => {}
             Some(_) => return Err(Problem::new("sale_exists", "the sale has no room; PUT /ops/v1/rooms makes one")),
         }
     }
-    app.flash().stock.open(&sale).await?;
+    if let Err(error) = app.flash().stock.open(&sale).await {
+        if added == Added::Now && matches!(error, Error::Refused(_)) {
+            app.wired().book.take_out(&sale.id).await?;
+        }
+        return Err(error.into());
+    }
     let now = app.now();
     app.board().renew(app.flash(), now).await?;
     let face = app.board().face(&sale.id).ok_or_else(unknown)?;

@@ -1,13 +1,16 @@
 //! `/v1/sales/{id}/waitlist` and `/v1/offers`: waiting for what comes back, and taking it.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flashsale_core::engine::{Answer as First, Offer};
-use flashsale_core::waitlist::{Place, Wish};
-use flashsale_core::{BuyerId, ItemId, OrderId, Quantity, SaleId, Timestamp};
+use flashsale_core::order::OrderState;
+use flashsale_core::waitlist::{Place, TakeRefusal, Wish, WishState};
+use flashsale_core::{BuyerId, Error, ItemId, Order, OrderId, Quantity, SaleId, Timestamp};
 use hyper::Request;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -237,10 +240,30 @@ async fn offered(app: &App, name: &str, request: Request<Body>) -> Result<OrderI
 async fn take(State(app): State<App>, Name(id): Name, request: Request<Body>) -> Answer {
     let offer = offered(&app, &id, request).await?;
     let (before, _) = app.flash().orders.load(&offer).await?;
-    let order = app.flash().waitlist.take(&offer).await?;
-    let given = if before.is_some_and(|before| before.ver == order.ver) { Given::Before } else { Given::First };
-    let response: Response = written(StatusCode::ACCEPTED, &OrderView::of(&order, app.now()), given);
+    let first = before.is_some_and(|order| order.state == OrderState::Offered);
+    let order = taken(&app, &offer).await?;
+    let given = if first { Given::First } else { Given::Before };
+    let response: Response = written(StatusCode::ACCEPTED, &OrderView::accepted(&order), given);
     Ok(with(response, LOCATION, &format!("/v1/orders/{}", order.id)))
+}
+
+/// Takes an offer; one that was taken before stays taken, whatever became of the order since.
+pub(crate) async fn taken(app: &App, offer: &OrderId) -> Result<Arc<Order>, Problem> {
+    let refused = match app.flash().waitlist.take(offer).await {
+        Ok(order) => return Ok(order),
+        Err(Error::Refused(TakeRefusal::Lapsed)) => Problem::from(Error::Refused(TakeRefusal::Lapsed)),
+        Err(error) => return Err(error.into()),
+    };
+    let (Some(order), _) = app.flash().orders.load(offer).await? else { return Err(refused) };
+    if was_taken(app, &order).await? { Ok(order) } else { Err(refused) }
+}
+
+/// Whether the offer that an order was has been taken.
+pub(crate) async fn was_taken(app: &App, order: &Order) -> Result<bool, Problem> {
+    let Some(line) = order.lines.iter().next() else { return Ok(false) };
+    let place = app.flash().waitlist.place(&order.sale, &line.item, &order.id.buyer()).await?;
+    // A wish that is newer is another one: then what is known of this offer is its end alone.
+    Ok(place.is_some_and(|place| place.wish.offer == order.id && place.wish.state == WishState::Accepted))
 }
 
 /// Lets an offer go: its units are offered to the next. A repeat changes nothing.

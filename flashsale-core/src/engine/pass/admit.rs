@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,8 @@ pub(crate) struct Admit {
 /// What the pass remembers of a room.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
+    /// When it is looked at next, unless somebody takes a place before.
+    due: Timestamp,
     clear_at: Timestamp,
     told: Option<(u64, u64, Door)>,
 }
@@ -196,18 +199,24 @@ impl Pass for Admit {
             seen.retain(|id, _| rooms.iter().any(|room| room.id() == id));
             let (mut ran, mut wait) = (Ok(0), IDLE_EVERY);
             for room in rooms {
-                let new = Seen { clear_at: Timestamp::from_ms(0), told: None };
-                match self.pass(&room, seen.entry(room.id().clone()).or_insert(new)).await {
-                    Ok((moved, next)) => {
-                        wait = wait.min(next);
-                        ran = ran.map(|all: u64| all + moved);
-                    }
-                    // One room's trouble does not stop the others.
-                    Err(error) => {
-                        wait = wait.min(EVERY);
-                        ran = Err(error.to_string());
-                    }
+                let new = Seen { due: now, clear_at: Timestamp::from_ms(0), told: None };
+                let seen = seen.entry(room.id().clone()).or_insert(new);
+                let knocked = room.0.knocked.swap(false, Ordering::AcqRel);
+                if knocked || now >= seen.due {
+                    let next = match self.pass(&room, seen).await {
+                        Ok((moved, next)) => {
+                            ran = ran.map(|all: u64| all + moved);
+                            next
+                        }
+                        // One room's trouble does not stop the others.
+                        Err(error) => {
+                            ran = Err(error.to_string());
+                            EVERY
+                        }
+                    };
+                    seen.due = now.after(next);
                 }
+                wait = wait.min(seen.due.since(now));
             }
             board.report(&self.name(), now, ran);
             if wait > EVERY {

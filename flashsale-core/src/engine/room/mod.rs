@@ -9,6 +9,7 @@ mod used;
 mod view;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -53,8 +54,9 @@ pub(crate) struct Inside {
     horizon: Mutex<Option<Horizon>>,
     used: Mutex<Used>,
     tick: watch::Sender<Option<Arc<Tick>>>,
-    /// Woken when somebody took a place.
+    /// Woken when somebody took a place, and whether this is the room.
     pub(crate) came: Arc<Notify>,
+    pub(crate) knocked: AtomicBool,
 }
 
 impl fmt::Debug for WaitingRoom {
@@ -69,6 +71,7 @@ pub(crate) struct Opened {
     pub(crate) store: Arc<dyn RoomStore>,
     pub(crate) room: RoomId,
     terms: Mutex<Arc<Terms>>,
+    open: AtomicBool,
 }
 
 impl Opened {
@@ -79,8 +82,9 @@ impl Opened {
         Ok(())
     }
 
-    /// Remembers the terms.
+    /// Remembers the terms and the door.
     pub(crate) fn saw(&self, levels: &Levels) {
+        self.open.store(levels.door.is_open(), Ordering::Relaxed);
         let mut terms = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&terms, &levels.terms) {
             *terms = levels.terms.clone();
@@ -136,7 +140,12 @@ impl WaitingRoom {
 
     fn new(builder: RoomBuilder, keys: Keyring) -> Self {
         let RoomBuilder { room, store, host, terms, outbox, came, batch_max, queue_max, .. } = builder;
-        let opened = Arc::new(Opened { store, room: room.clone(), terms: Mutex::new(Arc::new(terms)) });
+        let opened = Arc::new(Opened {
+            store,
+            room: room.clone(),
+            terms: Mutex::new(Arc::new(terms)),
+            open: AtomicBool::new(false),
+        });
         let bounds = (batch_max, queue_max);
         let enters = {
             let opened = opened.clone();
@@ -165,6 +174,7 @@ impl WaitingRoom {
             used: Mutex::default(),
             tick: watch::Sender::new(None),
             came,
+            knocked: AtomicBool::new(false),
         }))
     }
 
@@ -197,7 +207,7 @@ impl WaitingRoom {
             Entry::Refused(refusal) => return Err(Error::Refused(refusal)),
             Entry::Through => Entrance::Through(self.through(member, &levels)),
             Entry::New(place) => {
-                self.0.came.notify_one();
+                self.wake();
                 Entrance::New(self.view(member, place, &levels))
             }
             Entry::Same(place) => Entrance::Same(self.view(member, place, &levels)),
@@ -320,13 +330,25 @@ impl WaitingRoom {
         let opened = &self.0.store;
         let levels = asked!(opened, change(change));
         opened.saw(&levels);
-        self.0.came.notify_one();
+        self.wake();
         Ok(levels)
+    }
+
+    /// Whether the door was open when the store last answered this server: a moment ago, while anybody comes.
+    #[must_use]
+    pub fn was_open(&self) -> bool {
+        self.0.store.open.load(Ordering::Relaxed)
     }
 
     /// Tells the room what there is to be had behind it; `None` if nobody knows. It is told on as a chance.
     pub fn stands_before(&self, horizon: Option<Horizon>) {
         *self.0.horizon.lock().unwrap_or_else(PoisonError::into_inner) = horizon;
+    }
+
+    /// Has the pass look at this room at once.
+    fn wake(&self) {
+        self.0.knocked.store(true, Ordering::Release);
+        self.0.came.notify_one();
     }
 
     fn horizon(&self) -> Option<Horizon> {
