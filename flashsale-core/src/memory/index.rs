@@ -26,7 +26,7 @@ fn slot(cell: u64) -> Slot {
 impl Index {
     /// Where the search for a hash begins. The low bits of the kept half: a grown table keeps the order of its places.
     fn home(&self, cell: u64) -> usize {
-        (cell >> 32) as usize & (self.cells.len() - 1)
+        (cell >> 32) as usize & self.cells.len().wrapping_sub(1)
     }
 
     /// The bytes of the table.
@@ -36,7 +36,13 @@ impl Index {
 
     /// Reads where a search would begin, so that it is in the cache when the search comes.
     pub(super) fn touch(&self, hash: u64) -> u64 {
-        if self.cells.is_empty() { 0 } else { self.cells[self.home(hash)] }
+        self.cells.get(self.home(hash)).copied().unwrap_or_default()
+    }
+
+    /// The slot that a search would most likely find: the first cell is read, which is then in the cache when the search comes.
+    pub(super) fn likely(&self, hash: u64) -> Option<Slot> {
+        let cell = *self.cells.get(self.home(hash))?;
+        (cell != 0 && half(cell) == half(hash)).then(|| slot(cell))
     }
 
     /// The slot under this hash for which `is` says yes.
