@@ -46,7 +46,7 @@ impl std::fmt::Debug for Admitted {
 /// An admission travels in the header `Flashsale-Admission` or in the room's cookie. Without one the member enters the room: if the door is
 /// closed, or it is his turn, he is through and gets the admission for his next request; else a browser is sent to the room's page (303) and any
 /// other client told 403 `admission_required` with his place. A *header* with a value that is worth nothing is told so: 403 `admission_forged`,
-/// `admission_foreign`, `admission_expired` or `admission_used`; a cookie like that is as none. The [`Claim`] is in the request's extensions for the
+/// `admission_foreign`, `admission_expired` or `admission_used`; a cookie like that is as none. The [`Claim`](flashsale_core::queue::Claim) is in the request's extensions for the
 /// handler.
 ///
 /// Use it as a `route_layer`, on every route that writes what the room protects.
