@@ -91,7 +91,7 @@ mod tests {
         let (line, now) = looked(2);
         assert_eq!(line.place(&order(61), now), Some(PayPlace { ahead: 40, about_s: None }));
         let (line, now) = looked(9);
-        assert_eq!(line.place(&order(130), now), Some(PayPlace { ahead: 39, about_s: Some(5) }));
+        assert_eq!(line.place(&order(130), now), Some(PayPlace { ahead: 39, about_s: Some(4) }));
     }
 
     #[test]
