@@ -168,7 +168,7 @@ async fn who_came_too_late_waits_on_the_sale_s_page_and_takes_the_offer() {
             page.open(&format!("{url}/sales/drop"));
             take_name(page, member);
             // Figures are up to a second old.
-            while page.text("[data-wish-for]").is_none_or(|words| words.is_empty()) {
+            while page.count("[data-waitlist]:not([hidden])") == 0 {
                 page.reload();
             }
             page.click("[data-wish-for]");

@@ -205,7 +205,7 @@ pub(super) async fn page(State(app): State<App>, Name(id): Name, headers: Header
             ticket = answers::ticket_cookie(&room, &view);
             let waits = matches!(view.place.standing, Standing::Waiting { .. } | Standing::Absent { .. });
             // Taken out of the way: who waits is through as well.
-            if waits && room.ticks().borrow().as_ref().is_some_and(|tick| !tick.door.is_open()) {
+            if waits && !room.was_open() {
                 let status = say(Phrase::RoomClosed);
                 return Ok(RoomPage::new(frame, &sale, Stands::Closed, status));
             }

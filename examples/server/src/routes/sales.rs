@@ -55,27 +55,27 @@ pub(crate) struct SaleView<'a> {
 /// The waiting room before a sale, as everybody may know it. How its line stands is told by the sale's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct RoomView {
-    /// Whether people take places; nothing until this server has looked.
-    open: Option<bool>,
+    /// Whether people take places.
+    open: bool,
     /// auto, hold or off, as an operator has set it; nothing until this server has looked.
     mode: Option<&'static str>,
 }
 
 impl RoomView {
     fn of(app: &App, sale: &SaleId) -> Option<Self> {
-        let tick = app.room(sale)?.ticks().borrow().clone();
-        let tick = tick.as_deref();
-        Some(Self { open: tick.map(|tick| tick.door.is_open()), mode: tick.map(|tick| tick.mode.code()) })
+        let room = app.room(sale)?;
+        let mode = room.ticks().borrow().as_ref().map(|tick| tick.mode.code());
+        Some(Self { open: room.was_open(), mode })
     }
 
     /// What of it makes the answer another one.
     fn mark(of: Option<Self>) -> &'static str {
         match of {
-            None | Some(Self { open: None, .. }) => "",
+            None => "",
             Some(Self { mode: Some("off"), .. }) => ".off",
             Some(Self { mode: Some("hold"), .. }) => ".hold",
-            Some(Self { open: Some(true), .. }) => ".on",
-            Some(Self { open: Some(false), .. }) => ".auto",
+            Some(Self { open: true, .. }) => ".on",
+            Some(Self { open: false, .. }) => ".auto",
         }
     }
 }
