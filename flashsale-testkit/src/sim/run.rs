@@ -202,11 +202,11 @@ fn mail(world: World) -> Recorded {
             return Outcome::HandedOver;
         }
         match world.pick(1_000) {
-            0..50 => {
+            0..100 => {
                 world.count("notice not handed over");
                 Outcome::Refused(Unsendable::Rejected)
             }
-            50..150 => Outcome::NotNow,
+            100..200 => Outcome::NotNow,
             _ => Outcome::HandedOver,
         }
     })
